@@ -1,0 +1,5 @@
+//! Endpoints, and the layers around them.
+
+mod peer;
+
+pub use peer::Peer;

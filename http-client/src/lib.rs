@@ -1,0 +1,1 @@
+//! A pooled HTTP client.

@@ -1,0 +1,1 @@
+//! A composable toolkit for microservices.

@@ -1,0 +1,1 @@
+//! Actors that start together and stop in order.

@@ -1,0 +1,1 @@
+//! A server for connections that ends on time.

@@ -1,0 +1,77 @@
+//! Child processes: how cargo and other programs are called.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A call of the cargo that runs us, without the variables that it set for us.
+///
+/// `cargo run` describes the package it runs in `CARGO_PKG_*` and its like. Build scripts that
+/// watch those would be run again by a child that inherits them, and again without us.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy();
+        let ours = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"];
+        if ours.iter().any(|prefix| name.starts_with(prefix)) {
+            command.env_remove(&*name);
+        }
+    }
+    command
+}
+
+/// `--locked` in CI, where a lock file that is not current must be an error; a developer's
+/// command may bring it up to date.
+pub(crate) fn locked() -> Option<&'static str> {
+    in_ci().then_some("--locked")
+}
+
+/// Whether the environment says that nobody is watching.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Runs a command with our own output; anything but success is an error that names it.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .map_err(|error| format!("{} cannot be started: {error}", line(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", line(command))) }
+}
+
+/// Runs a command and gives its standard output; on failure the error holds what it printed.
+pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{} cannot be started: {error}", line(command)))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(format!("{} failed ({}):\n{}", line(command), output.status, said.trim_end()))
+}
+
+/// The first executable of this name on the `PATH`.
+pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |path: &std::path::PathBuf| {
+        path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(executable)
+}
+
+/// The command as one would type it.
+fn line(command: &Command) -> String {
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let mut line = name.to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        line.push(' ');
+        line.push_str(&argument.to_string_lossy());
+    }
+    line
+}

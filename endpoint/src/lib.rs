@@ -1,5 +1,79 @@
 //! Endpoints, and the layers around them.
+//!
+//! ```
+//! use purlin_endpoint::{Code, Context, Endpoint as _, Error, endpoint_fn};
+//!
+//! # tokio_test::block_on(async {
+//! let greet = endpoint_fn(|_: Context, name: &'static str| async move {
+//!     match name {
+//!         "" => Err(Error::invalid("name", "is empty")),
+//!         name => Ok(format!("Hello, {name}!")),
+//!     }
+//! });
+//!
+//! assert_eq!(greet.invoke(Context::default(), "Ann").await?, "Hello, Ann!");
+//! let refused = greet.invoke(Context::default(), "").await.unwrap_err();
+//! assert_eq!((refused.code(), refused.message()), (Code::InvalidArgument, "name is empty"));
+//! # Ok::<_, Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! An [endpoint](Endpoint) is one RPC method: a [`tower_service::Service`] from a [`Request`], which
+//! is a [`Context`] and a message, to a response or an [`Error`]. A transport decodes what comes in,
+//! calls an endpoint and encodes what it returns; an endpoint knows nothing of transports.
+//!
+//! A layer that decides or observes is an [`Intercept`]: plain synchronous code, and the future that
+//! joins it to the call is written here once. A layer that waits is a [`from_fn`]. Both work on any
+//! tower service whose request is a [`Call`]: with the feature `http`, axum's routes and tonic's
+//! channels among them.
+//!
+//! # Features
+//!
+//! - `http`: [`Call`], [`Carrier`] and [`Classify`] for the types of the `http` crate.
+//! - `conformance`: the test kit that every layer of Purlin runs through, for your own.
 
+mod boxed;
+mod carrier;
+mod catch_panic;
+mod classify;
+mod clock;
+mod code;
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod context;
+mod end;
+mod endpoint;
+mod error;
+mod from_fn;
+#[cfg(feature = "http")]
+mod http;
+mod inspect;
+mod intercept;
+mod method;
 mod peer;
+mod request;
+mod stream;
 
+#[cfg(feature = "http")]
+pub use crate::http::{ByGrpcStatus, ByStatus};
+pub use boxed::BoxEndpoint;
+pub use carrier::Carrier;
+pub use catch_panic::{CatchPanic, CatchPanicLayer, Catching, Panicked, catch_panic};
+pub use classify::{ByCode, Classify, Verdict};
+pub use code::{Code, UnknownCode};
+pub use context::{Context, Criticality, InvalidRequestId, Reply, ReplyParts, RequestId};
+pub use end::{End, Ending, How};
+pub use endpoint::{Endpoint, EndpointFn, Invoke, MethodLayer, Named, endpoint_fn};
+pub use error::{BoxError, Error, Invalid, Violation};
+pub use from_fn::{FromFn, FromFnLayer, Next, from_fn};
+pub use inspect::Inspect;
+pub use intercept::{
+    Answer, AsError, AsResponse, Guard, Intercept, InterceptLayer, Intercepted, Intercepting,
+    Observes,
+};
+pub use method::{Kind, Method};
 pub use peer::Peer;
+pub use request::{Call, Request, Slot};
+pub use stream::Streaming;
+pub use tower_layer::Layer;
+pub use tower_service::Service;

@@ -1,0 +1,180 @@
+//! The end of a call whose response is a stream.
+//!
+//! A guard that would end with the response is parked instead in a slot that belongs to the call,
+//! and ends when whoever makes the stream says so.
+
+use crate::{Error, clock};
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+use tokio::time::Instant;
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub enum How<'a> {
+    /// The call returned its outcome, which the guard has seen as its response.
+    Returned,
+    /// The stream of responses ran to its end, or broke off with this error.
+    Streamed(Result<(), &'a Error>),
+    /// The call was given up before its end: cancelled, timed out, or the peer is gone.
+    Dropped,
+    /// A handler, a layer or an encoder panicked.
+    Panicked,
+}
+
+/// The end of a call, as a guard sees it.
+#[derive(Debug)]
+pub struct End<'a> {
+    how: How<'a>,
+    started: Option<Instant>,
+    at: Cell<Option<Instant>>,
+}
+
+impl<'a> End<'a> {
+    pub(crate) fn new(how: How<'a>, started: Option<Instant>) -> Self {
+        Self { how, started, at: Cell::new(None) }
+    }
+
+    /// How the call ended.
+    pub fn how(&self) -> How<'a> {
+        self.how
+    }
+
+    /// When the call ended: one reading of the clock, shared by all guards of the call.
+    pub fn at(&self) -> Instant {
+        self.at.get().unwrap_or_else(|| {
+            let at = clock::ended(self.started);
+            self.at.set(Some(at));
+            at
+        })
+    }
+}
+
+/// A guard that waits for the end of its stream.
+pub(crate) trait Parked: Send {
+    /// Does the work inside the guard's scope.
+    fn scoped(&self, work: &mut dyn FnMut());
+    fn end(self: Box<Self>, end: End<'_>);
+}
+
+#[derive(Default)]
+struct Slot {
+    /// Somebody will tell when the stream ends.
+    owned: bool,
+    /// The stream has begun or is over: too late to park.
+    closed: bool,
+    parked: Vec<Box<dyn Parked>>,
+}
+
+/// The place where guards are parked. It belongs to one call, and only the call's own request
+/// holds it.
+#[derive(Clone, Default)]
+pub(crate) struct EndSlot(Arc<Mutex<Slot>>);
+
+impl EndSlot {
+    fn with<T>(&self, work: impl FnOnce(&mut Slot) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Parks a guard if somebody will tell when the stream ends, and has not begun to yet; else
+    /// gives it back.
+    pub(crate) fn park<G>(&self, guard: G, wrap: impl FnOnce(G) -> Box<dyn Parked>) -> Option<G> {
+        self.with(|slot| {
+            if !slot.owned || slot.closed {
+                return Some(guard);
+            }
+            slot.parked.push(wrap(guard));
+            None
+        })
+    }
+
+    /// Makes the caller the one who tells when the stream ends, if nobody else is.
+    pub(crate) fn claim(&self, started: Option<Instant>) -> Option<Ending> {
+        let free = self.with(|slot| !std::mem::replace(&mut slot.owned, true));
+        free.then(|| Ending {
+            slot: Some(self.clone()),
+            parked: Vec::new(),
+            started,
+            polling: false,
+        })
+    }
+}
+
+/// Tells the guards of a call when its stream has ended: held by the transport that makes the
+/// stream.
+///
+/// Dropped before [`finish`](Self::finish), it says that the call was given up, or that the stream
+/// panicked.
+pub struct Ending {
+    /// Where guards are parked, until the stream begins.
+    slot: Option<EndSlot>,
+    parked: Vec<Box<dyn Parked>>,
+    started: Option<Instant>,
+    polling: bool,
+}
+
+impl Ending {
+    /// Polls the stream inside the scopes of all guards, the outermost first.
+    pub fn scoped<T>(&mut self, poll: impl FnOnce() -> T) -> T {
+        self.begin();
+        clock::forget();
+        self.polling = true;
+        let mut poll = Some(poll);
+        let mut polled = None;
+        nest(&self.parked, &mut || polled = poll.take().map(|poll| poll()));
+        self.polling = false;
+        match polled {
+            Some(polled) => polled,
+            // A scope that doesn't run its work would lose a poll and hang the stream.
+            None => unreachable!("every scope runs its work"),
+        }
+    }
+
+    /// Ends the call: its stream ran to its end, or broke off with this error.
+    pub fn finish(mut self, result: Result<(), &Error>) {
+        self.end(How::Streamed(result));
+    }
+
+    /// No more guards come once the stream has begun, so the slot need not be locked again.
+    fn begin(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.parked = slot.with(|slot| {
+                slot.closed = true;
+                std::mem::take(&mut slot.parked)
+            });
+        }
+    }
+
+    fn end(&mut self, how: How<'_>) {
+        self.begin();
+        if self.parked.is_empty() {
+            return;
+        }
+        let at = Instant::now();
+        for guard in self.parked.drain(..) {
+            guard.end(End { how, started: self.started, at: Cell::new(Some(at)) });
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.end(if self.polling { How::Panicked } else { How::Dropped });
+    }
+}
+
+impl fmt::Debug for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ending").finish_non_exhaustive()
+    }
+}
+
+/// Enters the scopes from the last parked guard, the outermost, to the first.
+fn nest(parked: &[Box<dyn Parked>], work: &mut dyn FnMut()) {
+    match parked.split_last() {
+        Some((outermost, rest)) => outermost.scoped(&mut || nest(rest, work)),
+        None => work(),
+    }
+}

@@ -1,0 +1,372 @@
+use crate::{
+    Call, End, How, clock,
+    end::{EndSlot, Parked},
+};
+use pin_project_lite::pin_project;
+use std::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as Task, Poll, ready},
+};
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+/// A decision in front of a call: let it in, with a guard, or refuse it.
+///
+/// This is all that most middlewares are. They write these synchronous functions; the future that
+/// joins them is [`Intercepting`], written once.
+pub trait Intercept<Req> {
+    /// Lives as long as the call. `()` if nothing is to be done afterwards.
+    type Guard;
+    /// Why a call is not let in. [`Infallible`] for those that only observe.
+    type Refusal;
+
+    /// Decides about a call, and may change its request.
+    ///
+    /// # Errors
+    ///
+    /// The refusal: the inner service is not called.
+    fn before(self: &Arc<Self>, request: &mut Req) -> Result<Self::Guard, Self::Refusal>;
+}
+
+/// What happens when a call that was let in is answered, and when it ends.
+pub trait Guard<Res, Err>: Send + 'static {
+    /// Sees the outcome, or the head of a stream, and may change it.
+    fn response(&mut self, outcome: &mut Result<Res, Err>) {
+        let _ = outcome;
+    }
+
+    /// Ends the call. It is called exactly once, however the call ends.
+    fn end(self, end: End<'_>);
+
+    /// Enters a scope around all work of the call: until what it returns is dropped.
+    ///
+    /// It surrounds the inner call, each poll, the drop, and each poll of a stream.
+    fn enter(&self) -> impl Sized {}
+}
+
+impl<Res, Err> Guard<Res, Err> for () {
+    fn end(self, _: End<'_>) {}
+}
+
+/// Turns a refusal into what the caller gets.
+#[diagnostic::on_unimplemented(
+    message = "a refusal `{Refusal}` can't be answered with `Result<{Res}, {Err}>`",
+    note = "implement `From<{Refusal}>` for `{Err}`, or answer with a response: `layer.respond(|refusal| …)`"
+)]
+pub trait Answer<Refusal, Res, Err> {
+    /// The outcome of a call that was refused.
+    fn answer(&self, refusal: Refusal) -> Result<Res, Err>;
+}
+
+/// Refuses with an error, made from the refusal by [`From`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsError;
+
+impl<Refusal, Res, Err: From<Refusal>> Answer<Refusal, Res, Err> for AsError {
+    fn answer(&self, refusal: Refusal) -> Result<Res, Err> {
+        Err(refusal.into())
+    }
+}
+
+/// Refuses with a response, made from the refusal by a function.
+#[derive(Clone, Copy)]
+pub struct AsResponse<F>(F);
+
+impl<F: Fn(Refusal) -> Res, Refusal, Res, Err> Answer<Refusal, Res, Err> for AsResponse<F> {
+    fn answer(&self, refusal: Refusal) -> Result<Res, Err> {
+        Ok((self.0)(refusal))
+    }
+}
+
+impl<F> AsResponse<F> {
+    /// Refuses with what this function makes of the refusal.
+    pub fn new(respond: F) -> Self {
+        Self(respond)
+    }
+}
+
+impl<F> fmt::Debug for AsResponse<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AsResponse")
+    }
+}
+
+/// Never refuses: for those that only observe, around services with any error.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Observes;
+
+impl<Res, Err> Answer<Infallible, Res, Err> for Observes {
+    fn answer(&self, refusal: Infallible) -> Result<Res, Err> {
+        match refusal {}
+    }
+}
+
+/// A [`Layer`] made of a decision. Its clones, and all that they wrap, share the decision's state.
+pub struct InterceptLayer<I, A = AsError> {
+    intercept: Arc<I>,
+    answer: A,
+}
+
+impl<I> InterceptLayer<I> {
+    /// A layer that refuses with an error.
+    pub fn new(intercept: I) -> Self {
+        Self { intercept: Arc::new(intercept), answer: AsError }
+    }
+}
+
+impl<I> InterceptLayer<I, Observes> {
+    /// A layer that refuses nothing.
+    pub fn observer(intercept: I) -> Self {
+        Self { intercept: Arc::new(intercept), answer: Observes }
+    }
+}
+
+impl<I, A> InterceptLayer<I, A> {
+    /// Answers a refused call with a response instead of an error.
+    pub fn respond<F>(self, respond: F) -> InterceptLayer<I, AsResponse<F>> {
+        InterceptLayer { intercept: self.intercept, answer: AsResponse(respond) }
+    }
+
+    /// The decision, as it is shared by everything that the layer has wrapped.
+    pub fn intercept(&self) -> &Arc<I> {
+        &self.intercept
+    }
+}
+
+impl<I, A: Clone> Clone for InterceptLayer<I, A> {
+    fn clone(&self) -> Self {
+        Self { intercept: self.intercept.clone(), answer: self.answer.clone() }
+    }
+}
+
+impl<I: fmt::Debug, A> fmt::Debug for InterceptLayer<I, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("InterceptLayer").field(&self.intercept).finish()
+    }
+}
+
+impl<I, A: Clone, S> Layer<S> for InterceptLayer<I, A> {
+    type Service = Intercepted<I, A, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Intercepted { intercept: self.intercept.clone(), answer: self.answer.clone(), inner }
+    }
+}
+
+/// A service behind a decision.
+///
+/// It is ready when the inner service is: a decision is made when a call comes, never before.
+pub struct Intercepted<I, A, S> {
+    intercept: Arc<I>,
+    answer: A,
+    inner: S,
+}
+
+impl<I, A: Clone, S: Clone> Clone for Intercepted<I, A, S> {
+    fn clone(&self) -> Self {
+        Self {
+            intercept: self.intercept.clone(),
+            answer: self.answer.clone(),
+            inner: self.inner.clone(),
+        }
+    }
+}
+
+impl<I: fmt::Debug, A, S: fmt::Debug> fmt::Debug for Intercepted<I, A, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intercepted")
+            .field("intercept", &self.intercept)
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I, A, S, Req> Service<Req> for Intercepted<I, A, S>
+where
+    Req: Call,
+    S: Service<Req, Response: 'static, Error: 'static>,
+    I: Intercept<Req, Guard: Guard<S::Response, S::Error>>,
+    A: Answer<I::Refusal, S::Response, S::Error>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Intercepting<S::Future, I::Guard, S::Response, S::Error>;
+
+    #[inline]
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(task)
+    }
+
+    #[inline]
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let guard = match self.intercept.before(&mut request) {
+            Ok(guard) => guard,
+            Err(refusal) => {
+                let outcome = Some(self.answer.answer(refusal));
+                return Intercepting { state: State::Refused { outcome }, armed: None };
+            }
+        };
+        let mut armed = Armed::new(guard, &request);
+        let inner = armed.work(|| self.inner.call(request));
+        Intercepting { state: State::Calling { inner }, armed: Some(armed) }
+    }
+}
+
+/// A guard, and all it needs to be ended exactly once.
+struct Armed<G: Guard<Res, Err>, Res, Err> {
+    guard: Option<G>,
+    started: Option<Instant>,
+    slot: Option<EndSlot>,
+    /// Up while work of the call runs: still up when it is dropped, that work has panicked.
+    working: bool,
+    outcome: PhantomData<fn() -> (Res, Err)>,
+}
+
+impl<G: Guard<Res, Err>, Res, Err> Armed<G, Res, Err> {
+    #[inline]
+    fn new(guard: G, request: &impl Call) -> Self {
+        Self {
+            guard: Some(guard),
+            started: request.stamp(),
+            slot: request.slot().map(|slot| slot.0.clone()),
+            working: false,
+            outcome: PhantomData,
+        }
+    }
+
+    /// Does work of the call in its scope.
+    #[inline]
+    fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.working = true;
+        let done = {
+            let _scope = self.guard.as_ref().map(Guard::enter);
+            work()
+        };
+        self.working = false;
+        done
+    }
+}
+
+impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Armed<G, Res, Err> {
+    #[inline]
+    fn answered(&mut self, outcome: &mut Result<Res, Err>) {
+        let Some(guard) = &mut self.guard else { return };
+        self.working = true;
+        guard.response(outcome);
+        self.working = false;
+        let Some(guard) = self.guard.take() else { return };
+        let back = match self.slot.take() {
+            Some(slot) if outcome.is_ok() => slot.park(guard, Waiting::<G, Res, Err>::boxed),
+            _ => Some(guard),
+        };
+        if let Some(guard) = back {
+            guard.end(End::new(How::Returned, self.started));
+        }
+    }
+}
+
+impl<G: Guard<Res, Err>, Res, Err> Drop for Armed<G, Res, Err> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            let how = if self.working { How::Panicked } else { How::Dropped };
+            guard.end(End::new(how, self.started));
+        }
+    }
+}
+
+/// A guard that waits for the end of its stream.
+struct Waiting<G, Res, Err> {
+    guard: G,
+    outcome: PhantomData<fn() -> (Res, Err)>,
+}
+
+impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Waiting<G, Res, Err> {
+    fn boxed(guard: G) -> Box<dyn Parked> {
+        Box::new(Self { guard, outcome: PhantomData })
+    }
+}
+
+impl<G: Guard<Res, Err>, Res, Err> Parked for Waiting<G, Res, Err> {
+    fn scoped(&self, work: &mut dyn FnMut()) {
+        let _scope = self.guard.enter();
+        work();
+    }
+
+    fn end(self: Box<Self>, end: End<'_>) {
+        self.guard.end(end);
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, Outcome> {
+        Calling { #[pin] inner: F },
+        Refused { outcome: Option<Outcome> },
+        Done,
+    }
+}
+
+pin_project! {
+    /// The future of an intercepted call.
+    pub struct Intercepting<F, G: Guard<Res, Err>, Res, Err> {
+        #[pin]
+        state: State<F, Result<Res, Err>>,
+        armed: Option<Armed<G, Res, Err>>,
+    }
+
+    impl<F, G: Guard<Res, Err>, Res, Err> PinnedDrop for Intercepting<F, G, Res, Err> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if let Some(armed) = this.armed {
+                // What the inner future does as it is dropped belongs to the call as well. A call
+                // that has panicked stays so.
+                let panicked = armed.working;
+                armed.work(|| this.state.set(State::Done));
+                armed.working = panicked;
+            }
+        }
+    }
+}
+
+impl<F, G, Res, Err> Future for Intercepting<F, G, Res, Err>
+where
+    F: Future<Output = Result<Res, Err>>,
+    G: Guard<Res, Err>,
+    Res: 'static,
+    Err: 'static,
+{
+    type Output = Result<Res, Err>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let mut outcome = match (this.state.as_mut().project(), this.armed.as_mut()) {
+            (StateProjection::Calling { inner }, Some(armed)) => {
+                clock::forget();
+                ready!(armed.work(|| inner.poll(task)))
+            }
+            (StateProjection::Refused { outcome }, _) if outcome.is_some() => {
+                return outcome.take().map_or(Poll::Pending, Poll::Ready);
+            }
+            _ => panic!("`Intercepting` polled after its end"),
+        };
+        if let Some(armed) = this.armed {
+            armed.work(|| this.state.set(State::Done));
+            armed.answered(&mut outcome);
+        }
+        *this.armed = None;
+        Poll::Ready(outcome)
+    }
+}
+
+impl<F, G: Guard<Res, Err>, Res, Err> fmt::Debug for Intercepting<F, G, Res, Err> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intercepting").finish_non_exhaustive()
+    }
+}

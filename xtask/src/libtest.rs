@@ -140,10 +140,7 @@ mod tests {
              test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
         assert_eq!((sum.passed, sum.failed), (1, 1));
-        assert_eq!(
-            sum.complaints,
-            ["tests/it.rs (target/debug/deps/it-1) ended without a result"]
-        );
+        assert_eq!(sum.complaints, ["tests/it.rs (target/debug/deps/it-1) ended without a result"]);
     }
 
     #[test]

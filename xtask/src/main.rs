@@ -4,6 +4,7 @@
 //! installs the foreign programs that tests talk to; `bench` and `soak` are the long ones.
 
 mod bench;
+mod check;
 mod libtest;
 mod process;
 mod test;
@@ -26,8 +27,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Look for what is wrong without running anything.
+    Check(check::Options),
     /// Install what the tests need, run every test, end with `N passed, N failed`.
     Test(test::Options),
+    /// Check, then test; a failed check counts as one failure in the last line.
+    Ci,
     /// Install every foreign program and say where it is.
     Tools,
     /// Install the load generators and run the benchmarks in release mode.
@@ -37,13 +42,25 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse().command) {
+    let command = Cli::parse().command;
+    match run(&command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(trouble) => {
             eprintln!("error: {trouble}");
+            // Who reads only the last line learns of it too.
+            if command.counts() {
+                println!("0 passed, 1 failed");
+            }
             ExitCode::FAILURE
         }
+    }
+}
+
+impl Command {
+    /// Whether the command ends with the line `N passed, N failed`.
+    fn counts(&self) -> bool {
+        matches!(self, Self::Test(_) | Self::Soak(_) | Self::Ci)
     }
 }
 
@@ -51,9 +68,25 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<bool, String> {
     let workspace = Workspace::load()?;
     match command {
+        Command::Check(options) => {
+            let failed = check::run(&workspace, options)?;
+            failed.iter().for_each(|check| println!("-- {check}"));
+            Ok(failed.is_empty())
+        }
+        Command::Ci => ci(&workspace),
         Command::Test(options) => Ok(test::run(&workspace, options, test::Size::Short)),
         Command::Soak(options) => Ok(test::run(&workspace, options, test::Size::Long)),
         Command::Tools => tools::table(&workspace),
         Command::Bench(options) => bench::run(&workspace, options),
     }
+}
+
+/// Everything, with the slow builds of foreign programs going on beside the checks.
+fn ci(workspace: &Workspace) -> Result<bool, String> {
+    let options = test::Options::default();
+    let installation = test::Installation::start(workspace, &options);
+    let failed = check::run(workspace, &check::Options::default())?;
+    let mut tally = test::count(workspace, &options, test::Size::Short, installation);
+    failed.into_iter().for_each(|check| tally.fail(check));
+    Ok(test::summary(&tally))
 }

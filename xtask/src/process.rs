@@ -1,6 +1,7 @@
 //! Child processes: how cargo and other programs are called.
 
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A call of the cargo that runs us, without the variables that it set for us.
@@ -21,15 +22,18 @@ pub(crate) fn cargo(root: &Path) -> Command {
     command
 }
 
+/// A call of git on the tree.
+pub(crate) fn git(root: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.current_dir(root);
+    command
+}
+
 /// `--locked` in CI, where a lock file that is not current must be an error; a developer's
 /// command may bring it up to date.
 pub(crate) fn locked() -> Option<&'static str> {
-    in_ci().then_some("--locked")
-}
-
-/// Whether the environment says that nobody is watching.
-pub(crate) fn in_ci() -> bool {
-    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+    let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
+    in_ci.then_some("--locked")
 }
 
 /// Runs a command with our own output; anything but success is an error that names it.
@@ -56,9 +60,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
 }
 
 /// The first executable of this name on the `PATH`.
-pub(crate) fn find(program: &str) -> Option<std::path::PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let executable = |path: &std::path::PathBuf| {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let executable = |path: &PathBuf| {
         path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     let path = std::env::var_os("PATH")?;

@@ -58,7 +58,8 @@ impl Workspace {
     /// Reads the document that `cargo metadata` prints.
     pub(crate) fn from_metadata(metadata: &Value) -> Result<Self, String> {
         let root = PathBuf::from(text(metadata, "workspace_root").unwrap_or_default());
-        let ids: Vec<&str> = list(metadata, "workspace_members").filter_map(Value::as_str).collect();
+        let ids: Vec<&str> =
+            list(metadata, "workspace_members").filter_map(Value::as_str).collect();
         let (mut members, mut foreign) = (Vec::new(), Vec::new());
         for value in list(metadata, "packages") {
             let ours = value["id"].as_str().is_some_and(|id| ids.contains(&id));

@@ -1,0 +1,128 @@
+use http::{HeaderMap, Uri, Version, header::HOST};
+
+/// Whether a request says clearly which host it is for.
+///
+/// HTTP/1.1 must name exactly one, validly; HTTP/1.0 may name none (RFC 9112, section 3.2). HTTP/2
+/// names it in `:authority`, and a `host` beside that must say the same (RFC 9113, section 8.3.1).
+pub(crate) fn is_clear(version: Version, uri: &Uri, headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return false;
+    }
+    let Some(host) = host else {
+        return match version {
+            Version::HTTP_11 => false,
+            Version::HTTP_2 => {
+                uri.authority().is_none_or(|name| is_valid(name.as_str().as_bytes()))
+            }
+            _ => true,
+        };
+    };
+    if !is_valid(host.as_bytes()) {
+        return false;
+    }
+    match uri.authority() {
+        Some(name) if version == Version::HTTP_2 => {
+            name.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
+        }
+        _ => true,
+    }
+}
+
+/// Whether this is a host and perhaps a port (RFC 3986, section 3.2.2). An empty host is not: it
+/// leaves an `http` URI without its authority, which RFC 9110 (section 4.2.1) has us refuse.
+fn is_valid(host: &[u8]) -> bool {
+    let (name, port) = match host {
+        [b'[', rest @ ..] => match rest.iter().position(|&byte| byte == b']') {
+            Some(end) => (is_address(&rest[..end]), &rest[end + 1..]),
+            None => return false,
+        },
+        _ => {
+            let end = host.iter().position(|&byte| byte == b':').unwrap_or(host.len());
+            (is_name(&host[..end]), &host[end..])
+        }
+    };
+    name && match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+fn is_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    while let [byte, after @ ..] = rest {
+        rest = match (byte, after) {
+            (b'%', [high, low, after @ ..])
+                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
+            {
+                after
+            }
+            (byte, after) if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => {
+                after
+            }
+            _ => return false,
+        };
+    }
+    !name.is_empty()
+}
+
+/// The inside of the brackets: an IPv6 address, or one of a later version.
+fn is_address(address: &[u8]) -> bool {
+    match address {
+        [b'v' | b'V', rest @ ..] => {
+            !rest.is_empty() && rest.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'@')
+        }
+        _ => str::from_utf8(address).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(hosts: &[&str]) -> HeaderMap {
+        hosts.iter().filter_map(|host| Some((HOST, host.parse().ok()?))).collect()
+    }
+
+    fn http1(hosts: &[&str]) -> bool {
+        is_clear(Version::HTTP_11, &Uri::from_static("/"), &headers(hosts))
+    }
+
+    fn http2(authority: &'static str, hosts: &[&str]) -> bool {
+        is_clear(Version::HTTP_2, &Uri::from_static(authority), &headers(hosts))
+    }
+
+    #[test]
+    fn names_and_addresses_with_and_without_a_port_are_hosts() {
+        for host in ["a", "example.org:80", "127.0.0.1:1", "[::1]", "[::1]:8080", "a%20b", "a:"] {
+            assert!(http1(&[host]), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_host_is_refused() {
+        for host in [
+            "", ":80", "u@a", "a/b", "a b", "a?b", "a#b", "a:x", "a:123456", "a:1:2", "[::1",
+            "::1", "[g::]", "[::1]x", "a%2", "http://a", "[v]", "ä",
+        ] {
+            assert!(!http1(&[host]), "{host}");
+        }
+    }
+
+    #[test]
+    fn http_1_1_names_exactly_one_host() {
+        assert!(!http1(&[]));
+        assert!(!http1(&["a", "a"]));
+        assert!(is_clear(Version::HTTP_10, &Uri::from_static("/"), &headers(&[])));
+    }
+
+    #[test]
+    fn an_http_2_host_says_the_same_as_the_authority() {
+        assert!(http2("http://a:1/", &[]));
+        assert!(http2("http://a:1/", &["A:1"]));
+        assert!(!http2("http://a:1/", &["b:1"]));
+        assert!(!http2("http://u@a:1/", &[]));
+    }
+}

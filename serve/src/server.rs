@@ -1,0 +1,418 @@
+use crate::{
+    Accept, Handle, Protocol, Report, ServeError,
+    call::BoxError,
+    connection::{Shared, WasCut, http1_builder, run},
+    handle::Open,
+    options::Options,
+    signal::{Order, Signal},
+};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use purlin_endpoint::Peer;
+use std::{
+    fmt,
+    future::poll_fn,
+    hash::RandomState,
+    io,
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::Duration,
+};
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+use tower_service::Service;
+
+pub(crate) type OnError = Arc<dyn Fn(&ServeError) + Send + Sync>;
+
+/// How long connections that were told to stop may take to do so.
+const STOPPING: Duration = Duration::from_millis(50);
+
+/// An HTTP server with its limits and timeouts.
+///
+/// Every default is safe on the open internet. A timeout of [`Duration::MAX`] is none.
+#[derive(Clone, Default)]
+pub struct Server {
+    options: Options,
+    handle: Handle,
+    on_error: Option<OnError>,
+}
+
+impl Server {
+    /// A server with the defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Which protocols it speaks. Default: [`Protocol::Any`].
+    pub fn protocol(mut self, protocol: Protocol) -> Self {
+        self.options.protocol = protocol;
+        self
+    }
+
+    /// Whether a request has to say clearly which host it is for. Default: yes.
+    ///
+    /// If so, a request whose host is missing (HTTP/1.1), repeated, not a host, or in HTTP/2 not
+    /// the `:authority`, is answered with 400.
+    pub fn host_rules(mut self, on: bool) -> Self {
+        self.options.host_rules = on;
+        self
+    }
+
+    /// How many connections may be open. Default: 10,000. At the limit no more are accepted: they
+    /// wait in the listener's queue.
+    pub fn connection_limit(mut self, connections: usize) -> Self {
+        self.options.connection_limit = connections.max(1);
+        self
+    }
+
+    /// How long preparing a connection, as by a TLS handshake, may take. Default: 5 s.
+    pub fn handshake_timeout(mut self, patience: Duration) -> Self {
+        self.options.handshake_timeout = patience;
+        self
+    }
+
+    /// How long a new connection may be silent. Default: 5 s.
+    pub fn first_byte_timeout(mut self, patience: Duration) -> Self {
+        self.options.first_byte_timeout = patience;
+        self
+    }
+
+    /// How long the head of an HTTP/1 request may take from its first byte. Default: 10 s.
+    pub fn header_timeout(mut self, patience: Duration) -> Self {
+        self.options.header_timeout = patience;
+        self
+    }
+
+    /// How long a connection may stay without a call. Default: 75 s.
+    pub fn idle_timeout(mut self, patience: Duration) -> Self {
+        self.options.idle_timeout = patience;
+        self
+    }
+
+    /// How long a peer may take none of the bytes that are sent to it. Default: 30 s.
+    ///
+    /// A response that has nothing to say for longer is not meant: the peer is blamed only while
+    /// there are bytes that it does not take.
+    pub fn stall_timeout(mut self, patience: Duration) -> Self {
+        self.options.stall_timeout = patience;
+        self
+    }
+
+    /// How long the service may take to begin its response. Default: 30 s. Then the call is dropped
+    /// and answered with 504.
+    ///
+    /// It covers the time until the head of the response, reading the request body included, and
+    /// not the response body. Calls of gRPC are exempt: they carry a deadline of their own.
+    pub fn request_timeout(mut self, patience: Duration) -> Self {
+        self.options.request_timeout = patience;
+        self
+    }
+
+    /// How old a connection gets, give or take a tenth. Default: no limit.
+    ///
+    /// It is closed gracefully then, so that clients spread over new instances.
+    pub fn age(mut self, age: Duration) -> Self {
+        self.options.age = age;
+        self
+    }
+
+    /// How long the calls on a connection that is too old may still take. Default: 30 s.
+    pub fn age_grace(mut self, patience: Duration) -> Self {
+        self.options.age_grace = patience;
+        self
+    }
+
+    /// How long the calls in progress at shutdown may still take. Default: 30 s.
+    pub fn drain(mut self, patience: Duration) -> Self {
+        self.options.drain = patience;
+        self
+    }
+
+    /// How many header lines an HTTP/1 request may have. Default: 100. More are answered with 431.
+    pub fn header_count(mut self, lines: usize) -> Self {
+        self.options.header_count = lines;
+        self
+    }
+
+    /// How many bytes the head of a request may have. Default: 16 KiB. More are answered with 431.
+    pub fn header_size(mut self, bytes: u32) -> Self {
+        self.options.header_size = bytes;
+        self
+    }
+
+    /// How many calls may be in progress on one HTTP/2 connection. Default: 200.
+    pub fn stream_limit(mut self, streams: u32) -> Self {
+        self.options.stream_limit = streams;
+        self
+    }
+
+    /// How many streams a peer may open and take back before they are accepted, before the
+    /// connection is closed. Default: 20.
+    pub fn peer_reset_limit(mut self, streams: usize) -> Self {
+        self.options.peer_reset_limit = streams;
+        self
+    }
+
+    /// How many streams a peer may make the server reset by breaking the protocol, before the
+    /// connection is closed. Default: 1,024.
+    pub fn own_reset_limit(mut self, streams: usize) -> Self {
+        self.options.own_reset_limit = streams;
+        self
+    }
+
+    /// How many bytes of a request body a peer may send ahead on an HTTP/2 stream. Default: 1 MiB.
+    pub fn stream_window(mut self, bytes: u32) -> Self {
+        self.options.stream_window = bytes;
+        self
+    }
+
+    /// How many bytes a peer may send ahead on an HTTP/2 connection. Default: 1 MiB.
+    pub fn connection_window(mut self, bytes: u32) -> Self {
+        self.options.connection_window = bytes;
+        self
+    }
+
+    /// Whether both windows follow the measured bandwidth instead. Default: no.
+    pub fn adaptive_window(mut self, on: bool) -> Self {
+        self.options.adaptive_window = on;
+        self
+    }
+
+    /// How many bytes wait to be sent on one HTTP/2 stream before its body is asked for no more.
+    /// Default: 64 KiB.
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.options.send_buffer = bytes;
+        self
+    }
+
+    /// How often an HTTP/2 peer is asked whether it is alive. Default: never.
+    pub fn ping_interval(mut self, interval: Duration) -> Self {
+        self.options.ping_interval = interval;
+        self
+    }
+
+    /// How long it may take to answer that, before the connection is closed. Default: 20 s.
+    pub fn ping_timeout(mut self, patience: Duration) -> Self {
+        self.options.ping_timeout = patience;
+        self
+    }
+
+    /// Tells of what went wrong and was survived. It is called from the server's tasks and must not
+    /// block.
+    pub fn on_error(mut self, tell: impl Fn(&ServeError) + Send + Sync + 'static) -> Self {
+        self.on_error = Some(Arc::new(tell));
+        self
+    }
+
+    /// Reads what this server does, and what its clones do.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves until `shutdown`, then drains.
+    ///
+    /// Every request carries its [`Peer`] as an extension. While it drains, calls in progress go on
+    /// and their connections end with them (HTTP/1 says `connection: close`, HTTP/2 `GOAWAY`), and
+    /// all others are closed at once. It returns when the last connection is gone, and at the
+    /// latest when the [`drain`](Self::drain) is over: what remains then is cut. If the future is
+    /// dropped instead, so is every connection.
+    ///
+    /// An error of the service breaks off its HTTP/1 connection or its HTTP/2 stream, as does a
+    /// panic.
+    pub async fn serve<A, S, B, F>(self, mut accept: A, service: S, shutdown: F) -> Report
+    where
+        A: Accept,
+        S: Service<
+                Request<Incoming>,
+                Response = Response<B>,
+                Error: Into<BoxError>,
+                Future: Send + 'static,
+            > + Clone
+            + Send
+            + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+        F: Future<Output = ()>,
+    {
+        let limit = self.options.connection_limit;
+        let mut running = Running::new(self);
+        let mut shutdown = pin!(shutdown);
+        let mut backoff = Backoff::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(end) = running.connections.join_next() => running.ended(end),
+                () = sleep_until(backoff.until.unwrap_or_else(Instant::now)), if backoff.until.is_some() => {
+                    backoff.until = None;
+                }
+                accepted = accept.accept(), if backoff.until.is_none() && running.connections.len() < limit => {
+                    match accepted {
+                        Ok((handshake, peer)) => {
+                            backoff = Backoff::default();
+                            running.start(handshake, peer, service.clone());
+                        }
+                        Err(error) => {
+                            backoff.grow(&error);
+                            running.refused(error);
+                        }
+                    }
+                }
+            }
+        }
+        // Connections that the kernel has taken already are not turned away.
+        tokio::task::yield_now().await;
+        while running.connections.len() < limit
+            && let Some((handshake, peer)) = at_once(accept.accept()).await
+        {
+            running.start(handshake, peer, service.clone());
+        }
+        drop(accept);
+        running.drain().await
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("options", &self.options)
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is accepted without waiting.
+async fn at_once<T>(accepting: impl Future<Output = io::Result<T>>) -> Option<T> {
+    let mut accepting = pin!(accepting);
+    poll_fn(|cx| match accepting.as_mut().poll(cx) {
+        Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
+        _ => Poll::Ready(None),
+    })
+    .await
+}
+
+/// The connections of a server, which go down with it.
+struct Running {
+    shared: Arc<Shared>,
+    connections: JoinSet<WasCut>,
+    report: Report,
+}
+
+impl Running {
+    fn new(server: Server) -> Self {
+        let shared = Shared {
+            http1: http1_builder(&server.options),
+            options: server.options,
+            signal: Signal::default(),
+            counters: server.handle.0,
+            on_error: server.on_error,
+            jitter: RandomState::new(),
+        };
+        Self { shared: Arc::new(shared), connections: JoinSet::new(), report: Report::default() }
+    }
+
+    fn start<H, I, S, B>(&mut self, handshake: H, peer: Peer, service: S)
+    where
+        H: Future<Output = io::Result<I>> + Send + 'static,
+        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: Service<
+                Request<Incoming>,
+                Response = Response<B>,
+                Error: Into<BoxError>,
+                Future: Send + 'static,
+            > + Clone
+            + Send
+            + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
+        let open = Open::new(&self.shared.counters);
+        let connection = run(Arc::clone(&self.shared), handshake, peer, service);
+        self.connections.spawn(async move {
+            let _open = open;
+            connection.await
+        });
+    }
+
+    fn refused(&self, error: io::Error) {
+        self.shared.counters.accept_errors.fetch_add(1, Relaxed);
+        self.shared.report(&ServeError::Accept(error));
+    }
+
+    fn ended(&mut self, end: Result<WasCut, JoinError>) {
+        match end {
+            Ok(true) => self.report.cut += 1,
+            Ok(false) => self.report.finished += 1,
+            Err(error) if error.is_panic() => {
+                self.report.finished += 1;
+                self.shared.report(&ServeError::Panicked);
+            }
+            Err(_aborted) => self.report.cut += 1,
+        }
+    }
+
+    async fn drain(mut self) -> Report {
+        let begun = Instant::now();
+        self.report = Report::default();
+        self.shared.signal.give(Order::Finish);
+        let patience = self.shared.options.drain;
+        let in_time = match begun.checked_add(patience) {
+            Some(end) => timeout_at(end, self.rest()).await.is_ok(),
+            None => {
+                self.rest().await;
+                true
+            }
+        };
+        if !in_time {
+            self.shared.signal.give(Order::Stop);
+            if timeout(STOPPING, self.rest()).await.is_err() {
+                self.connections.abort_all();
+                // A task that never comes back to its executor cannot be waited for.
+                let _ = timeout(STOPPING, self.rest()).await;
+                self.report.cut += self.connections.len();
+            }
+        }
+        self.report.took = begun.elapsed();
+        self.report
+    }
+
+    /// Waits until every connection has ended.
+    async fn rest(&mut self) {
+        while let Some(end) = self.connections.join_next().await {
+            self.ended(end);
+        }
+    }
+}
+
+/// How long accepting pauses after an error.
+#[derive(Debug, Default)]
+struct Backoff {
+    errors: u32,
+    until: Option<Instant>,
+}
+
+impl Backoff {
+    /// Concerns this error one connection, the next is accepted at once. Any other, such as having
+    /// no file descriptor left, would only come again: it pauses for 10 ms, doubled up to 1 s. So
+    /// does a long row of the former, which nothing but a broken listener makes.
+    fn grow(&mut self, error: &io::Error) {
+        self.errors = self.errors.saturating_add(1);
+        let harmless = matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::Interrupted
+                | io::ErrorKind::TimedOut
+        );
+        let doublings = match harmless {
+            true if self.errors <= 16 => return,
+            true => self.errors - 16,
+            false => self.errors,
+        };
+        let pause = Duration::from_millis(10 << doublings.saturating_sub(1).min(7));
+        self.until = Instant::now().checked_add(pause.min(Duration::from_secs(1)));
+    }
+}

@@ -108,8 +108,13 @@ fn features(workspace: &Workspace) -> Result<(), String> {
         for flag in flags {
             let mut command = process::cargo(&workspace.root);
             command.args(["check", "--quiet", "--package", &package.name, flag]);
-            if process::run(command.args(process::locked())).is_err() {
-                findings.push(format!("{} does not build alone with {flag}", package.name));
+            // Warnings are findings too. Compiler flags would say so as well, but would have every
+            // dependency built again.
+            match process::chatter(command.args(process::locked())) {
+                Ok(warnings) if warnings.is_empty() => {}
+                Ok(said) | Err(said) => {
+                    findings.push(format!("{} alone with {flag}:\n{said}", package.name));
+                }
             }
         }
     }

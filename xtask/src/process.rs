@@ -47,16 +47,27 @@ pub(crate) fn run(command: &mut Command) -> Result<(), String> {
 
 /// Runs a command and gives its standard output; on failure the error holds what it printed.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
+    capture(command).map(|output| output.0)
+}
+
+/// Runs a command and gives what it printed beside its standard output, which is nothing when
+/// all is well and quiet.
+pub(crate) fn chatter(command: &mut Command) -> Result<String, String> {
+    capture(command).map(|output| output.1)
+}
+
+/// Runs a command and gives both its streams.
+fn capture(command: &mut Command) -> Result<(String, String), String> {
     let output = command
         .stdin(Stdio::null())
         .output()
         .map_err(|error| format!("{} cannot be started: {error}", line(command)))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok((out, err));
     }
-    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
-    said.push_str(&String::from_utf8_lossy(&output.stderr));
-    Err(format!("{} failed ({}):\n{}", line(command), output.status, said.trim_end()))
+    Err(format!("{} failed ({}):\n{out}\n{err}", line(command), output.status))
 }
 
 /// The first executable of this name on the `PATH`.

@@ -1,7 +1,5 @@
 //! Manifests: complete enough to publish, and of one mind about compiler and lints.
 
-use serde_json::Value;
-
 use super::outcome;
 use crate::workspace::{Package, Workspace};
 
@@ -86,7 +84,7 @@ fn inherits_lints(manifest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

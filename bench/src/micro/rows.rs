@@ -1,0 +1,96 @@
+//! The rows: to add one, call `micro.row` with a name and a maker.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::hint::black_box;
+use std::task::{Context, Poll};
+
+use tower::util::BoxCloneSyncService;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, layer::layer_fn};
+
+use super::Micro;
+
+/// Measures every row, in the order of the table.
+pub fn rows(micro: &mut impl Micro) {
+    functions(micro);
+    tower_stacks(micro);
+}
+
+async fn add_one(n: u64) -> Result<u64, Infallible> {
+    Ok(black_box(n) + 1)
+}
+
+fn functions(micro: &mut impl Micro) {
+    micro.row("bare async fn", || async || add_one(black_box(1)).await);
+}
+
+fn tower_stacks(micro: &mut impl Micro) {
+    let plain = five_layers();
+    micro.row("tower, 5 no-op layers, clone + oneshot", || {
+        async || plain.clone().oneshot(black_box(1)).await
+    });
+    micro.row("tower, 5 no-op layers, &mut", || {
+        let mut own = plain.clone();
+        async move || own.ready().await?.call(black_box(1)).await
+    });
+
+    let boxed = BoxCloneSyncService::new(five_layers());
+    micro.row("tower BoxCloneSyncService, 5 no-op layers, clone + oneshot", || {
+        async || boxed.clone().oneshot(black_box(1)).await
+    });
+    micro.row("tower BoxCloneSyncService, 5 no-op layers, &mut", || {
+        let mut own = boxed.clone();
+        async move || own.ready().await?.call(black_box(1)).await
+    });
+}
+
+/// An async function inside five layers that pass every call on.
+fn five_layers()
+-> impl Service<u64, Response = u64, Error = Infallible, Future: Send> + Clone + Send + Sync {
+    ServiceBuilder::new()
+        .layer(noop())
+        .layer(noop())
+        .layer(noop())
+        .layer(noop())
+        .layer(noop())
+        .service(AddOne)
+}
+
+/// The function as a service whose type can be named, which `service_fn` of an `async fn` cannot.
+#[derive(Clone)]
+struct AddOne;
+
+impl Service<u64> for AddOne {
+    type Response = u64;
+    type Error = Infallible;
+    type Future = Ready<Result<u64, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, n: u64) -> Self::Future {
+        ready(Ok(black_box(n) + 1))
+    }
+}
+
+#[derive(Clone)]
+struct Noop<S>(S);
+
+fn noop<S>() -> impl Layer<S, Service = Noop<S>> {
+    layer_fn(Noop)
+}
+
+impl<S: Service<R>, R> Service<R> for Noop<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}

@@ -49,7 +49,9 @@ impl Installation {
 
     fn wait(self) -> Result<tools::Installed, String> {
         let Some(thread) = self.0 else { return Ok(Vec::new()) };
-        thread.join().unwrap_or_else(|_| Err("the installation of the tools panicked".into()))
+        let installed =
+            thread.join().unwrap_or_else(|_| Err("the installation of the tools panicked".into()));
+        installed.map_err(|why| format!("{why}\n   (`--without-servers` runs what Rust alone can)"))
     }
 }
 

@@ -51,7 +51,7 @@ where
     /// Forgets the type of this endpoint. Do it once, outside all layers.
     pub fn new<S>(endpoint: S) -> Self
     where
-        S: Endpoint<Req> + Service<Request<Req>, Response = Res, Error = Err>,
+        S: Endpoint<Req, Response = Res, Error = Err>,
     {
         Self { shared: Arc::new(endpoint), own: Own::Nothing }
     }

@@ -1,0 +1,10 @@
+//! The endpoint's tests.
+
+mod boxed;
+mod conformance;
+mod ends;
+mod go_kit;
+mod intercept;
+mod panics;
+mod stacks;
+mod ui;

@@ -163,7 +163,7 @@ async fn streams_are_held<L, S: Subject>(layer: &L, subject: &mut S, held: &impl
         match (how, ending.take()) {
             ("read to its end", Some(ending)) => ending.finish(Ok(())),
             ("broken off by an error", Some(ending)) => {
-                ending.finish(Err(&Error::of(Code::Aborted)))
+                ending.finish(Err(&Error::of(Code::Aborted)));
             }
             ("panicked", Some(mut ending)) => {
                 let panicked = crate::catch_panic(|| ending.scoped(|| panic!("in a stream")));
@@ -257,9 +257,8 @@ where
     L: Layer<Probe, Service: Subject>,
 {
     let mut subject = make().layer(Probe::new());
-    let error = match call(&mut subject, unary(Ask::Fail)).await {
-        Ok(_) => panic!("the inner service's error became a response"),
-        Err(error) => error,
+    let Err(error) = call(&mut subject, unary(Ask::Fail)).await else {
+        panic!("the inner service's error became a response");
     };
     assert_eq!(error.code(), Code::Aborted, "the error's code was changed");
     assert_eq!(error.message(), "the probe was told to fail", "the error's message was changed");

@@ -143,13 +143,13 @@ impl Future for Probing {
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
         debug_assert!(self.live.0.live.load(Ordering::SeqCst) > 0);
+        let first = !std::mem::replace(&mut self.polled, true);
         match self.ask {
-            Ask::Never => return Poll::Pending,
+            Ask::Never => Poll::Pending,
             Ask::PanicInPoll => panic!("the probe was told to panic in its poll"),
-            _ if !self.polled => {
-                self.polled = true;
+            _ if first => {
                 task.waker().wake_by_ref();
-                return Poll::Pending;
+                Poll::Pending
             }
             Ask::Answer | Ask::PanicInCall => Poll::Ready(Ok(Told)),
             Ask::Fail => Poll::Ready(Err(Error::new(Code::Aborted, Marked))),

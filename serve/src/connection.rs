@@ -33,6 +33,9 @@ use tower_service::Service;
 /// How long a connection that was accepted just before the drain may take to be heard.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
+/// How many header lines hyper takes of itself.
+const HYPERS_HEADER_COUNT: usize = 100;
+
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub(crate) options: Options,
@@ -235,9 +238,12 @@ pub(crate) fn http1_builder(options: &Options) -> http1::Builder {
         .timer(TokioTimer::new())
         // Hyper's own would also run while the connection is idle, and costs an allocation a call.
         .header_read_timeout(None)
-        .max_headers(options.header_count)
         .max_header_size(size)
         .max_buf_size(size.max(64 * 1024));
+    if options.header_count != HYPERS_HEADER_COUNT {
+        // Any other count has hyper allocate for each request.
+        builder.max_headers(options.header_count);
+    }
     builder
 }
 

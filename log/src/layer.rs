@@ -1,0 +1,209 @@
+use crate::{
+    Level, Logger,
+    value::{Kind, Value},
+};
+use purlin_endpoint::{
+    BoxError, ByCode, Call, Classify, Code, Context, End, Error, Guard, How, Intercept,
+    InterceptLayer, Intercepted, Layer, Method, Observes, Peer, RequestId, Verdict,
+};
+use std::{any::Any, convert::Infallible, fmt, sync::Arc};
+use tokio::time::Instant;
+
+/// Writes one line for each call, when the call has ended: of a stream, when the stream has.
+///
+/// The line's message is `call`. Its fields are, each where it is known:
+///
+/// - `method`, as in `greeter.Greeter/Greeting`;
+/// - `code`, as in `OK` or `INVALID_ARGUMENT`;
+/// - `took_ms`, how long the call took, in milliseconds with three decimals;
+/// - `peer`, the other side's address;
+/// - `request_id`;
+/// - `attempt`, how many attempts came before this one, if any did;
+/// - `error`, what the caller was told, and `cause`, what it was not.
+///
+/// Its level is error if the server is to blame, warn if the caller is, and info otherwise. A call
+/// that was given up is `CANCELLED`, or `DEADLINE_EXCEEDED` if its deadline had passed.
+#[derive(Clone, Debug)]
+pub struct LogLayer<C = ByCode>(InterceptLayer<CallLog<C>, Observes>);
+
+impl LogLayer {
+    /// Writes lines about calls here.
+    pub fn new(logger: Logger) -> Self {
+        Self(InterceptLayer::observer(CallLog { logger, classify: ByCode }))
+    }
+}
+
+impl<C> LogLayer<C> {
+    /// Judges outcomes by this instead of the code of a [`purlin_endpoint::Error`].
+    pub fn classify<D>(self, classify: D) -> LogLayer<D> {
+        let logger = self.0.intercept().logger.clone();
+        LogLayer(InterceptLayer::observer(CallLog { logger, classify }))
+    }
+}
+
+impl<C, S> Layer<S> for LogLayer<C> {
+    type Service = Intercepted<CallLog<C>, Observes, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        self.0.layer(inner)
+    }
+}
+
+/// What all calls of a [`LogLayer`] share.
+pub struct CallLog<C> {
+    logger: Logger,
+    classify: C,
+}
+
+impl<C> fmt::Debug for CallLog<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallLog").field("logger", &self.logger).finish_non_exhaustive()
+    }
+}
+
+impl<Req: Call, C> Intercept<Req> for CallLog<C> {
+    type Guard = CallLine<C>;
+    type Refusal = Infallible;
+
+    fn before(self: &Arc<Self>, request: &mut Req) -> Result<Self::Guard, Infallible> {
+        Ok(CallLine(self.logger.enabled(Level::Error).then(|| {
+            let started = request.started();
+            Known::new(self.clone(), started, request.context())
+        })))
+    }
+}
+
+/// The line of a call that has not ended yet; `None` if nothing at all is written just now.
+pub struct CallLine<C>(Option<Known<C>>);
+
+/// What is known of a call before its end.
+struct Known<C> {
+    log: Arc<CallLog<C>>,
+    started: Instant,
+    method: Option<&'static Method>,
+    peer: Option<Peer>,
+    request_id: Option<RequestId>,
+    attempt: u32,
+    deadline: Option<Instant>,
+    verdict: Verdict,
+    failure: Option<Failure>,
+}
+
+impl<C> Known<C> {
+    fn new(log: Arc<CallLog<C>>, started: Instant, context: &Context) -> Self {
+        Self {
+            log,
+            started,
+            method: context.method(),
+            peer: context.peer().cloned(),
+            request_id: context.request_id().cloned(),
+            attempt: context.attempt(),
+            deadline: context.deadline(),
+            verdict: Verdict::OK,
+            failure: None,
+        }
+    }
+
+    fn write(&self, at: Instant) {
+        let mut line = self.log.logger.line(level(self.verdict), "call");
+        if let Some(method) = self.method {
+            line = line.field("method", method);
+        }
+        line = line
+            .field("code", self.verdict.code.as_str())
+            .field("took_ms", Value(Kind::Millis(at.saturating_duration_since(self.started))));
+        if let Some(peer) = &self.peer {
+            line = line.field("peer", peer);
+        }
+        if let Some(id) = &self.request_id {
+            line = line.field("request_id", id.as_str());
+        }
+        if self.attempt > 0 {
+            line = line.field("attempt", self.attempt);
+        }
+        if let Some(failure) = &self.failure {
+            line = line.field("error", &*failure.error);
+            if let Some(cause) = failure.cause() {
+                line = line.field("cause", cause);
+            }
+        }
+        line.send();
+    }
+}
+
+/// The level of a line about a call with this verdict.
+fn level(verdict: Verdict) -> Level {
+    match verdict.code {
+        _ if verdict.failed => Level::Error,
+        Code::Ok | Code::Cancelled => Level::Info,
+        _ => Level::Warn,
+    }
+}
+
+impl<C, Res, Err> Guard<Res, Err> for CallLine<C>
+where
+    C: Classify<Res, Err>,
+    Err: fmt::Display + 'static,
+{
+    fn response(&mut self, outcome: &mut Result<Res, Err>) {
+        let Some(line) = &mut self.0 else { return };
+        line.verdict = line.log.classify.classify(outcome);
+        line.failure = outcome.as_ref().err().map(Failure::of);
+    }
+
+    fn end(self, end: End<'_>) {
+        let Some(mut line) = self.0 else { return };
+        match end.how() {
+            How::Returned | How::Streamed(Ok(())) => {}
+            How::Streamed(Err(error)) => {
+                line.verdict = Verdict::of(error.code());
+                line.failure = Some(Failure::of(error));
+            }
+            How::Dropped => {
+                let late = line.deadline.is_some_and(|deadline| deadline <= end.at());
+                let code = if late { Code::DeadlineExceeded } else { Code::Cancelled };
+                line.verdict = Verdict::of(code);
+            }
+            How::Panicked => {
+                line.verdict = Verdict { code: Code::Internal, failed: true };
+                line.failure = Some(Failure { error: "panicked".into(), full: String::new() });
+            }
+        }
+        line.write(end.at());
+    }
+}
+
+impl<C> fmt::Debug for CallLine<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallLine").finish_non_exhaustive()
+    }
+}
+
+/// The text of an error, and the same with its causes.
+struct Failure {
+    error: String,
+    full: String,
+}
+
+impl Failure {
+    /// An error shows its causes where it is displayed with `{:#}`; one in a box can be asked.
+    fn of<Err: fmt::Display + 'static>(error: &Err) -> Self {
+        let (error_text, mut full) = (error.to_string(), format!("{error:#}"));
+        if error_text == full
+            && let Some(boxed) = (error as &dyn Any).downcast_ref::<BoxError>()
+            && !boxed.is::<Error>()
+        {
+            let mut next = boxed.source();
+            while let Some(cause) = next {
+                full = format!("{full}: {cause}");
+                next = cause.source();
+            }
+        }
+        Self { error: error_text, full }
+    }
+
+    fn cause(&self) -> Option<&str> {
+        let cause = self.full.strip_prefix(&*self.error)?;
+        Some(cause.strip_prefix(": ")?).filter(|cause| !cause.is_empty())
+    }
+}

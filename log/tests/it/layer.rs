@@ -1,0 +1,249 @@
+use crate::{Writes, noon};
+use futures_util::future;
+use purlin_endpoint::{
+    BoxError, Call as _, CatchPanicLayer, Code, Context, Endpoint, Error, Method, MethodLayer,
+    Peer, Request, Service, Streaming, Verdict, endpoint_fn,
+};
+use purlin_log::{Level, LogLayer, Logger};
+use std::{convert::Infallible, future::Future, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+use tower::{ServiceBuilder, ServiceExt as _};
+
+static GREETING: Method = Method::unary("greeter.Greeter", "Greeting").idempotent();
+static GREET_MANY: Method = Method::server_streaming("greeter.Greeter", "GreetMany");
+
+/// The endpoint with the layer around it, and what the layer has written.
+fn logged<F, Fut, Res, Err>(
+    method: &'static Method,
+    function: F,
+) -> (impl Endpoint<u32, Response = Res, Error = Err>, Writes)
+where
+    F: Fn(Context, u32) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Res, Err>> + Send + 'static,
+    Res: Send + 'static,
+    Err: std::fmt::Display + Send + 'static,
+    purlin_endpoint::ByCode: purlin_endpoint::Classify<Res, Err>,
+{
+    let writes = Writes::default();
+    let stack = ServiceBuilder::new()
+        .layer(MethodLayer::new(method))
+        .layer(LogLayer::new(Logger::logfmt(writes.clone()).clock(noon)))
+        .service(endpoint_fn(function));
+    (stack, writes)
+}
+
+/// The fields that the layer writes.
+fn fields(writes: &Writes) -> String {
+    let line = writes.line();
+    line.split_once("level=").expect("a level").1.to_owned()
+}
+
+async fn millis(millis: u64) {
+    sleep(Duration::from_millis(millis)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_one_line_with_all_that_is_known_of_it() {
+    let (greet, writes) = logged(&GREETING, |_, ms: u32| async move {
+        millis(ms.into()).await;
+        Ok::<_, Error>("Hello")
+    });
+    let context = Context::default()
+        .with_peer(Peer::Tcp(([127, 0, 0, 1], 4711).into()))
+        .with_request_id("abc-1".parse().unwrap())
+        .with_attempt(2);
+    greet.invoke(context, 12).await.unwrap();
+    assert_eq!(
+        fields(&writes),
+        "info msg=call method=greeter.Greeter/Greeting code=OK took_ms=12.000 \
+         peer=127.0.0.1:4711 request_id=abc-1 attempt=2"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_is_to_blame_for_is_an_error_with_its_cause() {
+    let (fail, writes) = logged(&GREETING, |_, _| {
+        future::err::<(), _>(Error::internal(std::io::Error::other("disk 7\nis full")))
+    });
+    fail.invoke(Context::default(), 0).await.unwrap_err();
+    assert_eq!(
+        fields(&writes),
+        "error msg=call method=greeter.Greeter/Greeting code=INTERNAL took_ms=0.000 \
+         error=\"internal error\" cause=\"disk 7\\nis full\""
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_caller_is_to_blame_for_is_a_warning() {
+    let (fail, writes) =
+        logged(&GREETING, |_, _| future::err::<(), _>(Error::invalid("name", "is missing")));
+    fail.invoke(Context::default(), 0).await.unwrap_err();
+    assert!(fields(&writes).starts_with("warn msg=call"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_boxed_error_shows_the_causes_below_it() {
+    #[derive(Debug)]
+    struct Outer(std::io::Error);
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("outer")
+        }
+    }
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let (fail, writes) = logged(&GREETING, |_, _| {
+        future::err::<(), BoxError>(Outer(std::io::Error::other("inner")).into())
+    });
+    fail.invoke(Context::default(), 0).await.unwrap_err();
+    assert!(fields(&writes).ends_with("error=outer cause=inner"));
+
+    let (fail, writes) = logged(&GREETING, |_, _| {
+        future::err::<(), BoxError>(Error::new(Code::NotFound, "no such name").into())
+    });
+    fail.invoke(Context::default(), 0).await.unwrap_err();
+    assert!(fields(&writes).ends_with("code=NOT_FOUND took_ms=0.000 error=\"no such name\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_one_line_when_it_has_ended() {
+    for (breaks, expected) in [
+        (false, "info msg=call method=greeter.Greeter/GreetMany code=OK took_ms=2000.000"),
+        (
+            true,
+            "error msg=call method=greeter.Greeter/GreetMany code=UNAVAILABLE took_ms=2000.000 \
+             error=gone",
+        ),
+    ] {
+        let writes = Writes::default();
+        let mut many = streaming(&writes, breaks);
+        let mut stream = many.ready().await.unwrap().call(request()).await.unwrap();
+        for _ in 0..1000 {
+            assert!(stream.message().await.unwrap().is_some());
+        }
+        assert!(writes.take().is_empty(), "the stream goes on");
+        assert_eq!(stream.message().await.is_err(), breaks);
+        assert_eq!(fields(&writes), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_given_up_is_cancelled() {
+    let writes = Writes::default();
+    let mut many = streaming(&writes, false);
+    let mut stream = many.ready().await.unwrap().call(request()).await.unwrap();
+    stream.message().await.unwrap();
+    drop(stream);
+    assert_eq!(
+        fields(&writes),
+        "info msg=call method=greeter.Greeter/GreetMany code=CANCELLED took_ms=2.000"
+    );
+}
+
+fn request() -> Request<u32> {
+    Request::new(Context::default(), 1000)
+}
+
+/// A thousand messages, one every two milliseconds, as a client's transport would hand them on.
+fn streaming(
+    writes: &Writes,
+    breaks: bool,
+) -> impl Service<Request<u32>, Response = Streaming<u32>, Error = Error> {
+    ServiceBuilder::new()
+        .layer(MethodLayer::new(&GREET_MANY))
+        .layer(LogLayer::new(Logger::logfmt(writes.clone()).clock(noon)))
+        .service_fn(move |mut request: Request<u32>| {
+            let ending = request.claim_end();
+            let messages = futures_util::stream::unfold(0, move |n| async move {
+                match n {
+                    n if n < request.message => {
+                        millis(2).await;
+                        Some((Ok(n), n + 1))
+                    }
+                    n if breaks && n == request.message => {
+                        Some((Err(Error::new(Code::Unavailable, "gone")), n + 1))
+                    }
+                    _ => None,
+                }
+            });
+            future::ok(Streaming::new(messages).ending(ending))
+        })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_given_up_is_cancelled_or_late() {
+    let (greet, writes) = logged(&GREETING, |_, ms: u32| async move {
+        millis(ms.into()).await;
+        Ok::<_, Error>("Hello")
+    });
+    let limit = Duration::from_millis(5);
+    timeout(limit, greet.invoke(Context::default(), 10)).await.unwrap_err();
+    assert_eq!(
+        fields(&writes),
+        "info msg=call method=greeter.Greeter/Greeting code=CANCELLED took_ms=5.000"
+    );
+
+    // A timer of tokio's is late by up to a millisecond.
+    let context = Context::default().with_deadline(Instant::now() + limit);
+    timeout(limit, greet.invoke(context, 10)).await.unwrap_err();
+    assert!(fields(&writes).starts_with(
+        "error msg=call method=greeter.Greeter/Greeting code=DEADLINE_EXCEEDED took_ms="
+    ));
+}
+
+#[tokio::test]
+async fn a_panic_is_an_internal_error_that_says_so() {
+    let writes = Writes::default();
+    let greet = ServiceBuilder::new()
+        .layer(CatchPanicLayer::new())
+        .layer(LogLayer::new(Logger::logfmt(writes.clone()).clock(noon)))
+        .service(endpoint_fn(|_: Context, n: u32| async move {
+            assert!(n > 0, "the password is swordfish");
+            Ok::<_, Error>(n)
+        }));
+    assert_eq!(greet.invoke(Context::default(), 0).await.unwrap_err().code(), Code::Internal);
+    let line = fields(&writes);
+    assert!(line.starts_with("error msg=call code=INTERNAL took_ms="), "{line}");
+    assert!(line.ends_with("error=panicked"), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_of_the_users_judges_any_outcome() {
+    let writes = Writes::default();
+    let layer = LogLayer::new(Logger::logfmt(writes.clone()).clock(noon)).classify(
+        |outcome: &Result<u32, Infallible>| match outcome {
+            Ok(0) => Verdict::of(Code::NotFound),
+            _ => Verdict::OK,
+        },
+    );
+    let greet = ServiceBuilder::new().layer(layer).service_fn(|request: http::Request<u32>| {
+        let (_, message) = request.into_parts();
+        future::ok::<_, Infallible>(message)
+    });
+    greet.oneshot(http::Request::new(0)).await.unwrap();
+    assert_eq!(fields(&writes), "warn msg=call code=NOT_FOUND took_ms=0.000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_level_holds_for_calls_too() {
+    let writes = Writes::default();
+    let logger = Logger::logfmt(writes.clone()).level(Level::Warn);
+    let greet = ServiceBuilder::new().layer(LogLayer::new(logger.clone())).service(endpoint_fn(
+        |_: Context, n: u32| async move {
+            match n {
+                0 => Err(Error::of(Code::NotFound)),
+                n => Ok(n),
+            }
+        },
+    ));
+    greet.invoke(Context::default(), 1).await.unwrap();
+    assert!(writes.take().is_empty());
+    greet.invoke(Context::default(), 0).await.unwrap_err();
+    assert_eq!(writes.take().len(), 1);
+    logger.set_level(Level::Info);
+    greet.invoke(Context::default(), 1).await.unwrap();
+    assert_eq!(writes.take().len(), 1);
+}

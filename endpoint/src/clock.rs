@@ -18,14 +18,13 @@ pub(crate) fn forget() {
 }
 
 /// The instant at which the call that began at `started` ended.
-pub(crate) fn ended(started: Option<Instant>) -> Instant {
-    match (started, READING.get()) {
-        (Some(started), Some((call, reading))) if call == started => reading,
-        (Some(started), _) => {
+pub(crate) fn ended(started: Instant) -> Instant {
+    match READING.get() {
+        Some((call, reading)) if call == started => reading,
+        _ => {
             let now = Instant::now();
             READING.set(Some((started, now)));
             now
         }
-        (None, _) => Instant::now(),
     }
 }

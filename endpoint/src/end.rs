@@ -5,9 +5,9 @@
 
 use crate::{Error, clock};
 use std::{
-    cell::Cell,
     fmt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -28,13 +28,13 @@ pub enum How<'a> {
 #[derive(Debug)]
 pub struct End<'a> {
     how: How<'a>,
-    started: Option<Instant>,
-    at: Cell<Option<Instant>>,
+    /// When it was, if that has been read already.
+    at: Option<Instant>,
 }
 
 impl<'a> End<'a> {
-    pub(crate) fn new(how: How<'a>, started: Option<Instant>) -> Self {
-        Self { how, started, at: Cell::new(None) }
+    pub(crate) fn new(how: How<'a>) -> Self {
+        Self { how, at: None }
     }
 
     /// How the call ended.
@@ -42,13 +42,16 @@ impl<'a> End<'a> {
         self.how
     }
 
-    /// When the call ended: one reading of the clock, shared by all guards of the call.
-    pub fn at(&self) -> Instant {
-        self.at.get().unwrap_or_else(|| {
-            let at = clock::ended(self.started);
-            self.at.set(Some(at));
-            at
-        })
+    /// When the call that [started](crate::Call::started) then has ended.
+    ///
+    /// All guards of a call share one reading of the clock, which is known by that start.
+    pub fn at(&self, started: Instant) -> Instant {
+        self.at.unwrap_or_else(|| clock::ended(started))
+    }
+
+    /// How long the call that [started](crate::Call::started) then has taken.
+    pub fn took(&self, started: Instant) -> Duration {
+        self.at(started).saturating_duration_since(started)
     }
 }
 
@@ -91,12 +94,11 @@ impl EndSlot {
     }
 
     /// Makes the caller the one who tells when the stream ends, if nobody else is.
-    pub(crate) fn claim(&self, started: Option<Instant>) -> Option<Ending> {
+    pub(crate) fn claim(&self) -> Option<Ending> {
         let free = self.with(|slot| !std::mem::replace(&mut slot.owned, true));
         free.then(|| Ending {
             slot: Some(self.clone()),
             parked: Vec::new(),
-            started,
             polling: false,
         })
     }
@@ -111,7 +113,6 @@ pub struct Ending {
     /// Where guards are parked, until the stream begins.
     slot: Option<EndSlot>,
     parked: Vec<Box<dyn Parked>>,
-    started: Option<Instant>,
     polling: bool,
 }
 
@@ -152,9 +153,9 @@ impl Ending {
         if self.parked.is_empty() {
             return;
         }
-        let at = Instant::now();
+        let at = Some(Instant::now());
         for guard in self.parked.drain(..) {
-            guard.end(End { how, started: self.started, at: Cell::new(Some(at)) });
+            guard.end(End { how, at });
         }
     }
 }

@@ -42,10 +42,6 @@ impl<B> Call for http::Request<B> {
             .get_or_insert_with(Instant::now)
     }
 
-    fn stamp(&self) -> Option<Instant> {
-        self.extensions().get::<Known>()?.started
-    }
-
     fn slot(&self) -> Option<Slot<'_>> {
         self.extensions().get::<Known>()?.end.as_ref().map(Slot)
     }

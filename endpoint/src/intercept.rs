@@ -8,11 +8,11 @@ use std::{
     fmt,
     future::Future,
     marker::PhantomData,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context as Task, Poll, ready},
 };
-use tokio::time::Instant;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -36,6 +36,10 @@ pub trait Intercept<Req> {
 
 /// What happens when a call that was let in is answered, and when it ends.
 pub trait Guard<Res, Err>: Send + 'static {
+    /// Whether nothing is to be done after the call: then neither [`response`](Self::response) nor
+    /// [`end`](Self::end) nor [`enter`](Self::enter) is called, and the call costs next to nothing.
+    const IDLE: bool = false;
+
     /// Sees the outcome, or the head of a stream, and may change it.
     fn response(&mut self, outcome: &mut Result<Res, Err>) {
         let _ = outcome;
@@ -51,6 +55,8 @@ pub trait Guard<Res, Err>: Send + 'static {
 }
 
 impl<Res, Err> Guard<Res, Err> for () {
+    const IDLE: bool = true;
+
     fn end(self, _: End<'_>) {}
 }
 
@@ -209,73 +215,87 @@ where
             Ok(guard) => guard,
             Err(refusal) => {
                 let outcome = Some(self.answer.answer(refusal));
-                return Intercepting { state: State::Refused { outcome }, armed: None };
+                return Intercepting { state: State::Refused { outcome }, armed: Armed::none() };
             }
         };
+        if I::Guard::IDLE {
+            let state = State::Calling { inner: self.inner.call(request) };
+            return Intercepting { state, armed: Armed::none() };
+        }
         let mut armed = Armed::new(guard, &request);
         let inner = armed.work(|| self.inner.call(request));
-        Intercepting { state: State::Calling { inner }, armed: Some(armed) }
+        Intercepting { state: State::Calling { inner }, armed }
     }
 }
 
 /// A guard, and all it needs to be ended exactly once.
 struct Armed<G: Guard<Res, Err>, Res, Err> {
+    /// `None` once it has ended or is parked, and for a call that was refused or needs no guard.
     guard: Option<G>,
-    started: Option<Instant>,
     slot: Option<EndSlot>,
-    /// Up while work of the call runs: still up when it is dropped, that work has panicked.
-    working: bool,
+    panicked: bool,
     outcome: PhantomData<fn() -> (Res, Err)>,
 }
 
 impl<G: Guard<Res, Err>, Res, Err> Armed<G, Res, Err> {
     #[inline]
-    fn new(guard: G, request: &impl Call) -> Self {
-        Self {
-            guard: Some(guard),
-            started: request.stamp(),
-            slot: request.slot().map(|slot| slot.0.clone()),
-            working: false,
-            outcome: PhantomData,
-        }
+    fn none() -> Self {
+        Self { guard: None, slot: None, panicked: false, outcome: PhantomData }
     }
 
-    /// Does work of the call in its scope.
+    #[inline]
+    fn new(guard: G, request: &impl Call) -> Self {
+        let slot = request.slot().map(|slot| slot.0.clone());
+        Self { guard: Some(guard), slot, ..Self::none() }
+    }
+
+    /// Does work of the call in its scope, and notes whether it panics.
     #[inline]
     fn work<T>(&mut self, work: impl FnOnce() -> T) -> T {
-        self.working = true;
+        let noting = NotePanic(&mut self.panicked);
         let done = {
             let _scope = self.guard.as_ref().map(Guard::enter);
             work()
         };
-        self.working = false;
+        mem::forget(noting);
         done
+    }
+}
+
+/// Notes the panic that drops it. It is forgotten otherwise, which costs nothing.
+struct NotePanic<'a>(&'a mut bool);
+
+impl Drop for NotePanic<'_> {
+    fn drop(&mut self) {
+        *self.0 = true;
     }
 }
 
 impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Armed<G, Res, Err> {
     #[inline]
     fn answered(&mut self, outcome: &mut Result<Res, Err>) {
-        let Some(guard) = &mut self.guard else { return };
-        self.working = true;
-        guard.response(outcome);
-        self.working = false;
+        let noting = NotePanic(&mut self.panicked);
+        if let Some(guard) = &mut self.guard {
+            guard.response(outcome);
+        }
+        mem::forget(noting);
         let Some(guard) = self.guard.take() else { return };
         let back = match self.slot.take() {
             Some(slot) if outcome.is_ok() => slot.park(guard, Waiting::<G, Res, Err>::boxed),
             _ => Some(guard),
         };
         if let Some(guard) = back {
-            guard.end(End::new(How::Returned, self.started));
+            guard.end(End::new(How::Returned));
         }
     }
 }
 
 impl<G: Guard<Res, Err>, Res, Err> Drop for Armed<G, Res, Err> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(guard) = self.guard.take() {
-            let how = if self.working { How::Panicked } else { How::Dropped };
-            guard.end(End::new(how, self.started));
+            let how = if self.panicked { How::Panicked } else { How::Dropped };
+            guard.end(End::new(how));
         }
     }
 }
@@ -317,18 +337,15 @@ pin_project! {
     pub struct Intercepting<F, G: Guard<Res, Err>, Res, Err> {
         #[pin]
         state: State<F, Result<Res, Err>>,
-        armed: Option<Armed<G, Res, Err>>,
+        armed: Armed<G, Res, Err>,
     }
 
     impl<F, G: Guard<Res, Err>, Res, Err> PinnedDrop for Intercepting<F, G, Res, Err> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            if let Some(armed) = this.armed {
-                // What the inner future does as it is dropped belongs to the call as well. A call
-                // that has panicked stays so.
-                let panicked = armed.working;
-                armed.work(|| this.state.set(State::Done));
-                armed.working = panicked;
+            if this.armed.guard.is_some() {
+                // What the inner future does as it is dropped belongs to the call as well.
+                this.armed.work(|| this.state.set(State::Done));
             }
         }
     }
@@ -346,23 +363,28 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut outcome = match (this.state.as_mut().project(), this.armed.as_mut()) {
-            (StateProjection::Calling { inner }, Some(armed)) => {
-                clock::forget();
-                ready!(armed.work(|| inner.poll(task)))
-            }
-            (StateProjection::Refused { outcome }, _) if outcome.is_some() => {
-                return outcome.take().map_or(Poll::Pending, Poll::Ready);
-            }
-            _ => panic!("`Intercepting` polled after its end"),
+        let inner = match this.state.as_mut().project() {
+            StateProjection::Calling { inner } => inner,
+            StateProjection::Refused { outcome } => match outcome.take() {
+                Some(outcome) => return Poll::Ready(outcome),
+                None => polled_after_the_end(),
+            },
+            StateProjection::Done => polled_after_the_end(),
         };
-        if let Some(armed) = this.armed {
-            armed.work(|| this.state.set(State::Done));
-            armed.answered(&mut outcome);
+        if G::IDLE {
+            return inner.poll(task);
         }
-        *this.armed = None;
+        clock::forget();
+        let mut outcome = ready!(this.armed.work(|| inner.poll(task)));
+        this.armed.work(|| this.state.set(State::Done));
+        this.armed.answered(&mut outcome);
         Poll::Ready(outcome)
     }
+}
+
+#[cold]
+fn polled_after_the_end() -> ! {
+    panic!("`Intercepting` polled after its end")
 }
 
 impl<F, G: Guard<Res, Err>, Res, Err> fmt::Debug for Intercepting<F, G, Res, Err> {

@@ -77,12 +77,6 @@ pub trait Call {
         Instant::now()
     }
 
-    /// When the call started, if anybody has asked or said.
-    #[doc(hidden)]
-    fn stamp(&self) -> Option<Instant> {
-        None
-    }
-
     #[doc(hidden)]
     fn slot(&self) -> Option<Slot<'_>> {
         None
@@ -96,8 +90,7 @@ pub trait Call {
     /// The transport that makes the stream calls this once. It is `None` if nobody waits for that
     /// end, or somebody else tells it already.
     fn claim_end(&mut self) -> Option<Ending> {
-        let stamp = self.stamp();
-        self.slot()?.0.claim(stamp)
+        self.slot()?.0.claim()
     }
 
     /// Makes room for guards that wait for the end of the stream, and tells them when it comes.
@@ -144,10 +137,6 @@ impl<T> Call for Request<T> {
 
     fn started(&mut self) -> Instant {
         *self.started.get_or_insert_with(Instant::now)
-    }
-
-    fn stamp(&self) -> Option<Instant> {
-        self.started
     }
 
     fn slot(&self) -> Option<Slot<'_>> {

@@ -1,7 +1,4 @@
-use crate::{
-    Level, Logger,
-    value::{Kind, Value},
-};
+use crate::{Level, Logger, value::Kind};
 use purlin_endpoint::{
     BoxError, ByCode, Call, Classify, Code, Context, End, Error, Guard, How, Intercept,
     InterceptLayer, Intercepted, Layer, Method, Observes, Peer, RequestId, Verdict,
@@ -86,7 +83,7 @@ struct Known<C> {
     attempt: u32,
     deadline: Option<Instant>,
     verdict: Verdict,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 impl<C> Known<C> {
@@ -105,26 +102,27 @@ impl<C> Known<C> {
     }
 
     fn write(&self, at: Instant) {
+        let took = at.saturating_duration_since(self.started);
         let mut line = self.log.logger.line(level(self.verdict), "call");
         if let Some(method) = self.method {
-            line = line.field("method", method);
+            line = line.known("method", Kind::Method(method));
         }
         line = line
-            .field("code", self.verdict.code.as_str())
-            .field("took_ms", Value(Kind::Millis(at.saturating_duration_since(self.started))));
+            .known("code", Kind::Known(self.verdict.code.as_str()))
+            .known("took_ms", Kind::Millis(took));
         if let Some(peer) = &self.peer {
-            line = line.field("peer", peer);
+            line = line.known("peer", Kind::Peer(peer));
         }
         if let Some(id) = &self.request_id {
-            line = line.field("request_id", id.as_str());
+            line = line.known("request_id", Kind::Known(id.as_str()));
         }
         if self.attempt > 0 {
-            line = line.field("attempt", self.attempt);
+            line = line.known("attempt", Kind::Unsigned(self.attempt.into()));
         }
         if let Some(failure) = &self.failure {
-            line = line.field("error", &*failure.error);
+            line = line.known("error", Kind::Text(&failure.error));
             if let Some(cause) = failure.cause() {
-                line = line.field("cause", cause);
+                line = line.known("cause", Kind::Text(cause));
             }
         }
         line.send();
@@ -160,16 +158,16 @@ where
                 line.failure = Some(Failure::of(error));
             }
             How::Dropped => {
-                let late = line.deadline.is_some_and(|deadline| deadline <= end.at());
+                let late = line.deadline.is_some_and(|deadline| deadline <= end.at(line.started));
                 let code = if late { Code::DeadlineExceeded } else { Code::Cancelled };
                 line.verdict = Verdict::of(code);
             }
             How::Panicked => {
                 line.verdict = Verdict { code: Code::Internal, failed: true };
-                line.failure = Some(Failure { error: "panicked".into(), full: String::new() });
+                line.failure = Some(Failure::panicked());
             }
         }
-        line.write(end.at());
+        line.write(end.at(line.started));
     }
 }
 
@@ -187,9 +185,9 @@ struct Failure {
 
 impl Failure {
     /// An error shows its causes where it is displayed with `{:#}`; one in a box can be asked.
-    fn of<Err: fmt::Display + 'static>(error: &Err) -> Self {
-        let (error_text, mut full) = (error.to_string(), format!("{error:#}"));
-        if error_text == full
+    fn of<Err: fmt::Display + 'static>(error: &Err) -> Box<Self> {
+        let (said, mut full) = (error.to_string(), format!("{error:#}"));
+        if said == full
             && let Some(boxed) = (error as &dyn Any).downcast_ref::<BoxError>()
             && !boxed.is::<Error>()
         {
@@ -199,7 +197,11 @@ impl Failure {
                 next = cause.source();
             }
         }
-        Self { error: error_text, full }
+        Box::new(Self { error: said, full })
+    }
+
+    fn panicked() -> Box<Self> {
+        Box::new(Self { error: "panicked".into(), full: String::new() })
     }
 
     fn cause(&self) -> Option<&str> {

@@ -45,7 +45,7 @@ impl<Res, Err> Guard<Res, Err> for Watching {
             How::Panicked => "panicked".to_owned(),
         };
         self.witness.saw.lock().unwrap().push(how);
-        self.witness.times.lock().unwrap().push((self.started, end.at()));
+        self.witness.times.lock().unwrap().push((self.started, end.at(self.started)));
     }
 }
 

@@ -1,9 +1,10 @@
 use crate::{Level, Value, timestamp, value::Kind};
-use purlin_endpoint::catch_panic;
+use purlin_endpoint::{Peer, catch_panic};
 use std::{
     fmt::{self, Write as _},
+    net::SocketAddr,
     str::FromStr,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 /// How lines are written.
@@ -63,6 +64,18 @@ impl Format {
         self.value(out, value);
     }
 
+    /// A field whose key is known to need no escape in any format.
+    pub(crate) fn known(self, out: &mut String, key: &'static str, value: Value<'_>) {
+        let (before, after) = match self {
+            Self::Json => (",\"", "\":"),
+            Self::Logfmt | Self::Pretty => (" ", "="),
+        };
+        out.push_str(before);
+        out.push_str(key);
+        out.push_str(after);
+        self.value(out, value);
+    }
+
     fn key(self, out: &mut String, key: &str) {
         match self {
             Self::Json => {
@@ -94,16 +107,26 @@ impl Format {
             Kind::Duration(duration) => {
                 self.text(out, |out| display(out, &format_args!("{duration:?}")));
             }
-            Kind::Millis(duration) => {
-                let micros = duration.as_micros() as u64;
-                out.push_str(integer.format(micros / 1000));
-                let micros = micros % 1000;
-                for digit in [micros / 100, micros / 10 % 10, micros % 10] {
-                    out.push(char::from(b'0' + digit as u8));
-                }
-                // The point goes in last: the digits before it are of any number.
-                out.insert(out.len() - 3, '.');
+            Kind::Millis(duration) => millis(out, duration),
+            Kind::Known(text) => {
+                let quote = if self == Self::Json { "\"" } else { "" };
+                out.push_str(quote);
+                out.push_str(text);
+                out.push_str(quote);
             }
+            Kind::Method(method) => self.text(out, |out| {
+                out.push_str(method.service());
+                out.push('/');
+                out.push_str(method.name());
+            }),
+            Kind::Peer(Peer::Tcp(SocketAddr::V4(address))) => self.text(out, |out| {
+                for (octet, after) in address.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
+                    out.push_str(integer.format(octet));
+                    out.push(after);
+                }
+                out.push_str(integer.format(address.port()));
+            }),
+            Kind::Peer(peer) => self.text(out, |out| display(out, peer)),
         }
     }
 
@@ -117,22 +140,38 @@ impl Format {
         }
         let start = out.len();
         write(out);
-        let written = &out[start..];
-        let fine = match self {
-            Self::Json => written.bytes().all(is_plain_in_quotes),
-            Self::Logfmt | Self::Pretty => is_fine_bare(written),
-        };
-        if !fine {
-            let text = out.split_off(start);
-            if self != Self::Json {
-                out.push('"');
+        let wants = wants(&out[start..]);
+        match self {
+            Self::Json if wants == Wants::Escapes => escape_from(out, start),
+            Self::Json => out.push('"'),
+            Self::Logfmt | Self::Pretty if wants == Wants::Nothing => {}
+            Self::Logfmt | Self::Pretty => {
+                out.insert(start, '"');
+                match wants {
+                    Wants::Escapes => escape_from(out, start + 1),
+                    Wants::Quotes | Wants::Nothing => out.push('"'),
+                }
             }
-            escape(out, &text);
-            out.push('"');
-        } else if self == Self::Json {
-            out.push('"');
         }
     }
+}
+
+/// Writes a number of milliseconds, to the microsecond.
+fn millis(out: &mut String, duration: Duration) {
+    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    let mut whole = itoa::Buffer::new();
+    out.push_str(whole.format(micros / 1000));
+    let rest = (micros % 1000) as u16;
+    let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+    out.push('.');
+    out.extend(digits.map(char::from));
+}
+
+/// Escapes what was written from there on, and closes the quotes.
+fn escape_from(out: &mut String, start: usize) {
+    let text = out.split_off(start);
+    escape(out, &text);
+    out.push('"');
 }
 
 /// Writes what the value displays. A value that fails or panics loses its own text, not the line.
@@ -144,10 +183,19 @@ fn display(out: &mut String, value: &dyn fmt::Display) {
     }
 }
 
+/// What a text needs around it or within.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Nothing,
+    /// Quotes, where a format can do without them.
+    Quotes,
+    /// Quotes, and escapes within them.
+    Escapes,
+}
+
 const QUOTE: u8 = 1;
 const ESCAPE: u8 = 2;
 const PERHAPS: u8 = 4;
-const BACKSLASH: u8 = 8;
 
 /// What each byte of a text asks for: quotes in logfmt, an escape, or a look at the character that
 /// it begins.
@@ -157,8 +205,7 @@ static CLASS: [u8; 256] = {
     while byte < 256 {
         class[byte] = match byte as u8 {
             b' ' | b'=' => QUOTE,
-            0..b' ' | 0x7f | b'"' => ESCAPE,
-            b'\\' => BACKSLASH,
+            0..b' ' | 0x7f | b'"' | b'\\' => ESCAPE,
             // C1 controls begin with the first, separators and direction marks with the second, the
             // byte order mark with the third.
             0xc2 | 0xe2 | 0xef => PERHAPS,
@@ -169,18 +216,17 @@ static CLASS: [u8; 256] = {
     class
 };
 
-fn is_plain_in_quotes(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & (ESCAPE | PERHAPS | BACKSLASH) == 0
-}
-
-/// Whether a text may stand in logfmt without quotes.
-fn is_fine_bare(text: &str) -> bool {
+fn wants(text: &str) -> Wants {
     let seen = text.bytes().fold(0, |seen, byte| seen | CLASS[usize::from(byte)]);
-    match seen & (QUOTE | ESCAPE | PERHAPS) {
-        // Without quotes these would be nothing, and the value that is not there.
-        0 => !matches!(text, "" | "null"),
-        PERHAPS => text.chars().all(|c| !is_unsafe(c) && !c.is_whitespace()),
-        _ => false,
+    if seen & ESCAPE != 0 || seen & PERHAPS != 0 && text.chars().any(is_unsafe) {
+        return Wants::Escapes;
+    }
+    // Without quotes an empty text would be nothing, and the other the value that is not there.
+    let spaced = || seen & PERHAPS != 0 && text.chars().any(char::is_whitespace);
+    match text {
+        "" | "null" => Wants::Quotes,
+        _ if seen & QUOTE != 0 || spaced() => Wants::Quotes,
+        _ => Wants::Nothing,
     }
 }
 
@@ -213,7 +259,7 @@ fn escape(out: &mut String, text: &str) {
 
 /// Writes a key that stands without quotes: what can't be in one becomes an underscore.
 fn bare_key(out: &mut String, key: &str) {
-    if !key.is_empty() && key.bytes().all(|byte| CLASS[usize::from(byte)] & !BACKSLASH == 0) {
+    if wants(key) == Wants::Nothing {
         return out.push_str(key);
     }
     if key.is_empty() {

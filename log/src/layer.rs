@@ -3,7 +3,7 @@ use purlin_endpoint::{
     BoxError, ByCode, Call, Classify, Code, Context, End, Error, Guard, How, Intercept,
     InterceptLayer, Intercepted, Layer, Method, Observes, Peer, RequestId, Verdict,
 };
-use std::{any::Any, convert::Infallible, fmt, sync::Arc};
+use std::{any::Any, convert::Infallible, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// Writes one line for each call, when the call has ended: of a stream, when the stream has.
@@ -101,8 +101,7 @@ impl<C> Known<C> {
         }
     }
 
-    fn write(&self, at: Instant) {
-        let took = at.saturating_duration_since(self.started);
+    fn write(&self, took: Duration) {
         let mut line = self.log.logger.line(level(self.verdict), "call");
         if let Some(method) = self.method {
             line = line.known("method", Kind::Method(method));

@@ -1,4 +1,4 @@
-use crate::{Format, Level, Value};
+use crate::{Format, Level, Value, value::Kind};
 use std::{
     cell::Cell,
     fmt,
@@ -207,6 +207,14 @@ impl Line<'_> {
             Some(_) => self.field(key, value()),
             None => self,
         }
+    }
+
+    /// Adds a field whose key needs no escape in any format.
+    pub(crate) fn known(mut self, key: &'static str, value: Kind<'_>) -> Self {
+        if let Some(text) = &mut self.text {
+            self.logger.shared.format.known(text, key, Value(value));
+        }
+        self
     }
 
     /// Writes the line.

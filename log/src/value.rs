@@ -1,3 +1,4 @@
+use purlin_endpoint::{Method, Peer};
 use std::{fmt, time::Duration};
 
 /// What a field says: a number, a truth, a text, or anything that can be displayed.
@@ -29,6 +30,10 @@ pub(crate) enum Kind<'a> {
     Duration(Duration),
     /// A duration as a number of milliseconds with three decimals.
     Millis(Duration),
+    /// A text that needs no escape in any format.
+    Known(&'a str),
+    Method(&'a Method),
+    Peer(&'a Peer),
 }
 
 macro_rules! from {

@@ -166,7 +166,7 @@ where
                 line.failure = Some(Failure::panicked());
             }
         }
-        line.write(end.at(line.started));
+        line.write(end.took(line.started));
     }
 }
 

@@ -96,11 +96,7 @@ impl EndSlot {
     /// Makes the caller the one who tells when the stream ends, if nobody else is.
     pub(crate) fn claim(&self) -> Option<Ending> {
         let free = self.with(|slot| !std::mem::replace(&mut slot.owned, true));
-        free.then(|| Ending {
-            slot: Some(self.clone()),
-            parked: Vec::new(),
-            polling: false,
-        })
+        free.then(|| Ending { slot: Some(self.clone()), parked: Vec::new(), polling: false })
     }
 }
 

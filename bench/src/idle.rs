@@ -10,6 +10,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::h1::Connection;
 use crate::process::Running;
 use crate::servers::{Face, Server};
+use crate::tools::require_go;
 use crate::{Failure, Pick};
 
 /// Opens connections, calls once on each, and lets them rest.
@@ -42,6 +43,7 @@ impl Idle {
     pub(crate) fn run(self) -> Result<(), Failure> {
         raise_open_files();
         let servers = self.pick.servers(Face::Http)?;
+        require_go(&servers)?;
         let mut measured: Vec<_> = servers.into_iter().map(|s| (s, Seen::default())).collect();
         for round in 1..=self.rounds {
             for (server, seen) in &mut measured {

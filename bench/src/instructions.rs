@@ -13,6 +13,7 @@ use crate::h1::Connection;
 use crate::h2load::{Amount, h2load};
 use crate::process::Running;
 use crate::servers::{Face, Server, Start};
+use crate::tools::require_counters;
 use crate::verify::verify;
 use crate::{Failure, Pick};
 
@@ -51,10 +52,11 @@ impl Instructions {
             let mut servers = self.pick.servers(face)?;
             // Go's runtime does not run under valgrind, and its ratios are nowhere near 15 %.
             servers.retain(|server| matches!(server.start, Start::Here(_)));
+            require_counters(&servers, matches!(counter, Counter::Callgrind))?;
             let mut counts = vec![Vec::new(); servers.len()];
             for round in 1..=self.rounds {
                 for (server, counts) in servers.iter().zip(&mut counts) {
-                    eprintln!("round {round}: {face:?} {}", server.name);
+                    eprintln!("round {round}: {face} {}", server.name);
                     let count = self.per_call(counter, server);
                     counts.push(count.map_err(|error| format!("{}: {error}", server.name))?);
                 }
@@ -123,7 +125,7 @@ impl Counter {
         let profile = match keep {
             Some(folder) => {
                 fs::create_dir_all(folder)?;
-                Some(folder.join(format!("callgrind.out.{}", server.name)))
+                Some(folder.join(format!("callgrind.out.{}.{}", server.face, server.name)))
             }
             None => None,
         };
@@ -179,7 +181,7 @@ fn callgrind_count(report: &str) -> Option<u64> {
 
 fn table(face: Face, servers: &[Server], counts: &[Vec<f64>]) -> Table {
     let [base, _] = face.bases();
-    let (name, ratio) = (format!("{face:?}"), format!("÷ {base}"));
+    let (name, ratio) = (face.to_string(), format!("÷ {base}"));
     let mut table = Table::new(&[&name, "instructions/call", &ratio, "what"]);
     let base = servers.iter().position(|server| server.name == base).map(|at| &counts[at]);
     let shown = |spread: Option<Spread>, digits: usize| {

@@ -10,6 +10,7 @@ mod process;
 mod serve;
 mod servers;
 mod services;
+mod tools;
 mod verify;
 mod wrk;
 

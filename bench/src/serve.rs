@@ -17,7 +17,7 @@ pub(crate) struct Serve {
     /// The server's name.
     name: String,
     /// What it speaks.
-    #[arg(long, value_enum, default_value_t = Face::Http)]
+    #[arg(long, value_enum, default_value = "http")]
     face: Face,
     /// The loopback address to listen on; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:0")]
@@ -36,7 +36,7 @@ impl Serve {
         let Self { name, face, addr, log, workers } = self;
         let found = SERVERS.iter().find(|server| server.name == name && server.face == face);
         let Some(Start::Here(serve)) = found.map(|server| server.start) else {
-            return Err(format!("this program has no server {name} that speaks {face:?}").into());
+            return Err(format!("this program has no server {name} that speaks {face}").into());
         };
         let mut runtime = Builder::new_multi_thread();
         if let Some(workers) = workers {

@@ -10,6 +10,7 @@ use purlin_bench::table::Table;
 use crate::h2load::{Amount, h2load};
 use crate::process::Running;
 use crate::servers::{Face, Server};
+use crate::tools::require_loaders;
 use crate::verify::verify;
 use crate::wrk::{Load, wrk};
 use crate::{Failure, Pick};
@@ -45,12 +46,13 @@ impl Services {
         for face in faces {
             measured.extend(self.pick.servers(face)?.into_iter().map(|s| (s, Seen::default())));
         }
+        require_loaders(measured.iter().map(|(server, _)| server))?;
         // Rounds are outermost, so that a disturbance meets all servers alike.
         for round in 1..=self.rounds {
             for (server, seen) in &mut measured {
-                eprintln!("round {round}: {:?} {}", server.face, server.name);
+                eprintln!("round {round}: {} {}", server.face, server.name);
                 let outcome = measure(server, self.seconds, seen);
-                outcome.map_err(|error| format!("{:?} {}: {error}", server.face, server.name))?;
+                outcome.map_err(|error| format!("{} {}: {error}", server.face, server.name))?;
             }
         }
         for face in faces {
@@ -114,11 +116,7 @@ fn watched<T>(
 
 fn table(face: Face, measured: &[&(Server, Seen)]) -> Table {
     let bases = face.bases();
-    let mut header = vec![match face {
-        Face::Http => "HTTP".to_owned(),
-        Face::Grpc => "gRPC".to_owned(),
-    }];
-    header.push("CPU µs/req".to_owned());
+    let mut header = vec![face.to_string(), "CPU µs/req".to_owned()];
     header.extend(bases.map(|base| format!("CPU ÷ {base}")));
     header.push("RSS MiB".to_owned());
     header.push(format!("RSS ÷ {}", bases[1]));

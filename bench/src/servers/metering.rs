@@ -49,5 +49,7 @@ pub(super) fn record(method: String, path: String, status: String, took: Duratio
 
 /// A limiter that pays for its decision on every call and never refuses.
 pub(super) fn limiter() -> Arc<DefaultDirectRateLimiter> {
-    Arc::new(RateLimiter::direct(Quota::per_second(NonZeroU32::MAX)))
+    // One call a nanosecond: a shorter interval would round to none and decide nothing.
+    const PER_SECOND: NonZeroU32 = NonZeroU32::new(1_000_000_000).unwrap();
+    Arc::new(RateLimiter::direct(Quota::per_second(PER_SECOND)))
 }

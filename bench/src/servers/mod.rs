@@ -9,6 +9,7 @@ mod tonic_full;
 mod tonic_plain;
 
 use std::error::Error;
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 
@@ -75,6 +76,15 @@ const fn http(name: &'static str, what: &'static str, start: Start) -> Server {
 
 const fn grpc(name: &'static str, what: &'static str, start: Start) -> Server {
     Server { name, face: Face::Grpc, what, start }
+}
+
+impl fmt::Display for Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "HTTP",
+            Self::Grpc => "gRPC",
+        })
+    }
 }
 
 impl Face {

@@ -1,1 +1,59 @@
 //! A composable toolkit for microservices.
+//!
+//! ```
+//! use purlin::{Context, Endpoint as _, Error, endpoint_fn};
+//!
+//! # tokio_test::block_on(async {
+//! let greet = endpoint_fn(|_: Context, name: &'static str| async move {
+//!     Ok::<_, Error>(format!("Hello, {name}!"))
+//! });
+//!
+//! assert_eq!(greet.invoke(Context::default(), "Ann").await?, "Hello, Ann!");
+//! # Ok::<_, Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! This crate is a facade: it re-exports `purlin-endpoint` as its own items and each other crate of
+//! the project as a module, behind a feature named like its folder. No feature is on by default. A
+//! library that needs one thing depends on that one crate.
+//!
+//! # A tour
+//!
+//! 1. **The service** is a plain Rust trait and what implements it. It knows nothing of Purlin.
+//! 2. **An endpoint** is one of its methods: an async function from a [`Context`] and a message to
+//!    a response or an [`Error`], made with [`endpoint_fn`] and declared as a [`Method`].
+//! 3. **Layers** stand around it, the first one outermost: each refuses, observes or changes a
+//!    call. They are tower layers, and work on any tower service.
+//! 4. **[`BoxEndpoint`]** forgets the stack's type, once and last, so that it can be stored.
+//! 5. **A transport** decodes what comes in, calls the endpoint, and encodes what comes out:
+//!    `transport_http`, `transport_grpc`. Each has one table from [`Code`] to its own status.
+//! 6. **`serve`** accepts connections, limits and times them, and drains them at the end; `run`
+//!    starts all parts together and stops them in order.
+//! 7. **A client** is the same upside down: an endpoint that encodes, sends and decodes, with the
+//!    same layers around it.
+//!
+//! The greeter, in the project's `examples/`, is all of this in one screen each.
+
+pub use purlin_endpoint::*;
+
+#[cfg(feature = "health")]
+pub use purlin_health as health;
+#[cfg(feature = "http-client")]
+pub use purlin_http_client as http_client;
+#[cfg(feature = "log")]
+pub use purlin_log as log;
+#[cfg(feature = "run")]
+pub use purlin_run as run;
+#[cfg(feature = "serve")]
+pub use purlin_serve as serve;
+#[cfg(feature = "timeout")]
+pub use purlin_timeout as timeout;
+#[cfg(feature = "transport-grpc")]
+pub use purlin_transport_grpc as transport_grpc;
+#[cfg(feature = "transport-http")]
+pub use purlin_transport_http as transport_http;
+
+/// What nearly every file that defines endpoints uses.
+pub mod prelude {
+    pub use purlin_endpoint::{Code, Context, Endpoint, Error};
+}

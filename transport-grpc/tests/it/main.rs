@@ -1,0 +1,4 @@
+//! The gRPC transport as its peers see it.
+
+mod foreign_client;
+mod greeter;

@@ -3,8 +3,14 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::hint::black_box;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{self, Poll};
 
+use purlin_endpoint::{
+    BoxEndpoint, Call, Context, End, Endpoint, Guard, Intercept, InterceptLayer, Request,
+    endpoint_fn,
+};
+use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, layer::layer_fn};
 
@@ -13,6 +19,7 @@ use super::Micro;
 /// Measures every row, in the order of the table.
 pub fn rows(micro: &mut impl Micro) {
     functions(micro);
+    purlin_stacks(micro);
     tower_stacks(micro);
 }
 
@@ -22,6 +29,100 @@ async fn add_one(n: u64) -> Result<u64, Infallible> {
 
 fn functions(micro: &mut impl Micro) {
     micro.row("bare async fn", || async || add_one(black_box(1)).await);
+}
+
+fn purlin_stacks(micro: &mut impl Micro) {
+    let bare = endpoint_fn(|_: Context, n: u64| add_one(n));
+    micro.row("purlin endpoint, no layer, &mut", || {
+        let mut own = bare.clone();
+        async move || own.ready().await?.call(asked()).await
+    });
+
+    let plain = five_observers(bare);
+    micro.row("purlin, 5 no-op layers, invoke", || {
+        async || plain.invoke(Context::new(), black_box(1)).await
+    });
+    micro.row("purlin, 5 no-op layers, &mut", || {
+        let mut own = plain.clone();
+        async move || own.ready().await?.call(asked()).await
+    });
+
+    let boxed = BoxEndpoint::new(plain.clone());
+    micro.row("purlin BoxEndpoint, 5 no-op layers, invoke", || {
+        async || boxed.invoke(Context::new(), black_box(1)).await
+    });
+    micro.row("purlin BoxEndpoint, 5 no-op layers, &mut", || {
+        let mut own = boxed.clone();
+        async move || own.ready().await?.call(asked()).await
+    });
+
+    let timed = five_timers(bare);
+    micro.row("purlin, 5 layers that time the call, &mut", || {
+        let mut own = timed.clone();
+        async move || own.ready().await?.call(asked()).await
+    });
+}
+
+fn asked() -> Request<u64> {
+    Request::new(Context::new(), black_box(1))
+}
+
+/// An endpoint inside five layers that let every call in and do nothing afterwards.
+fn five_observers(
+    inner: impl Endpoint<u64, Response = u64, Error = Infallible>,
+) -> impl Endpoint<u64, Response = u64, Error = Infallible> {
+    let layer = || InterceptLayer::observer(Nothing);
+    ServiceBuilder::new()
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .service(inner)
+}
+
+struct Nothing;
+
+impl<Req> Intercept<Req> for Nothing {
+    type Guard = ();
+    type Refusal = Infallible;
+
+    fn before(self: &Arc<Self>, _: &mut Req) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// An endpoint inside five layers that each measure how long the call takes.
+fn five_timers(
+    inner: impl Endpoint<u64, Response = u64, Error = Infallible>,
+) -> impl Endpoint<u64, Response = u64, Error = Infallible> {
+    let layer = || InterceptLayer::observer(Timer);
+    ServiceBuilder::new()
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .layer(layer())
+        .service(inner)
+}
+
+struct Timer;
+
+struct Timing(Instant);
+
+impl<Req: Call> Intercept<Req> for Timer {
+    type Guard = Timing;
+    type Refusal = Infallible;
+
+    fn before(self: &Arc<Self>, request: &mut Req) -> Result<Timing, Infallible> {
+        Ok(Timing(request.started()))
+    }
+}
+
+impl<Res, Err> Guard<Res, Err> for Timing {
+    fn end(self, end: End<'_>) {
+        black_box(end.took(self.0));
+    }
 }
 
 fn tower_stacks(micro: &mut impl Micro) {
@@ -65,7 +166,7 @@ impl Service<u64> for AddOne {
     type Error = Infallible;
     type Future = Ready<Result<u64, Infallible>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
@@ -86,7 +187,7 @@ impl<S: Service<R>, R> Service<R> for Noop<S> {
     type Error = S::Error;
     type Future = S::Future;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+    fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
     }
 

@@ -1,0 +1,65 @@
+//! The greeter over gRPC.
+
+use crate::endpoints::{
+    Endpoints, GREET_MANY, GREETING, GreetManyRequest, GreetingReply, GreetingRequest,
+};
+use purlin::{
+    Endpoint, Error, Streaming,
+    transport_grpc::{Channel, Client, Server},
+};
+
+/// The messages, as `greeter.proto` has them.
+mod pb {
+    #![allow(missing_docs, unreachable_pub)]
+    include!(concat!(env!("OUT_DIR"), "/greeter.rs"));
+}
+
+/// What reflection shows.
+const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greeter.bin"));
+
+/// All methods.
+pub fn server(endpoints: &Endpoints) -> Server {
+    let Endpoints { greeting, greet_many, .. } = endpoints.clone();
+    Server::new()
+        .unary(&GREETING, greeting, decode_greeting, encode_reply)
+        .server_streaming(&GREET_MANY, greet_many, decode_many, encode_reply)
+        .reflection(DESCRIPTORS)
+}
+
+fn decode_greeting(request: pb::GreetingRequest) -> Result<GreetingRequest, Error> {
+    Ok(GreetingRequest { name: request.name })
+}
+
+fn decode_many(request: pb::GreetManyRequest) -> Result<GreetManyRequest, Error> {
+    Ok(GreetManyRequest { names: request.names, languages: request.languages })
+}
+
+fn encode_reply(reply: GreetingReply) -> Result<pb::GreetingReply, Error> {
+    Ok(pb::GreetingReply { greeting: reply.greeting })
+}
+
+/// Calls [`GREETING`] elsewhere.
+pub fn greeting(
+    channel: Channel,
+) -> impl Endpoint<GreetingRequest, Response = GreetingReply, Error = Error> {
+    Client::unary(
+        channel,
+        &GREETING,
+        |request: GreetingRequest| Ok(pb::GreetingRequest { name: request.name }),
+        |reply: pb::GreetingReply| Ok(GreetingReply { greeting: reply.greeting }),
+    )
+}
+
+/// Calls [`GREET_MANY`] elsewhere.
+pub fn greet_many(
+    channel: Channel,
+) -> impl Endpoint<GreetManyRequest, Response = Streaming<GreetingReply>, Error = Error> {
+    Client::server_streaming(
+        channel,
+        &GREET_MANY,
+        |request: GreetManyRequest| {
+            Ok(pb::GreetManyRequest { names: request.names, languages: request.languages })
+        },
+        |reply: pb::GreetingReply| Ok(GreetingReply { greeting: reply.greeting }),
+    )
+}

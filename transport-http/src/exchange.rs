@@ -1,0 +1,238 @@
+use crate::{Body, body::header_map, options::Options, problem, tail::Tail, watch::Watch};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use purlin_endpoint::{
+    Call as _, Code, Context, Criticality, Ending, Error, Peer, Reply, Request, RequestId,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// One request and its response, from the head of the one to the last byte of the other.
+pub(crate) struct Exchange {
+    pub(crate) options: Arc<Options>,
+    pub(crate) context: Context,
+    started: Instant,
+    /// The end of the endpoint's own call, if its response is a stream.
+    ending: Option<Ending>,
+    /// The end of the call for layers outside this server.
+    outer: Option<Ending>,
+    tail: Option<Box<Tail>>,
+    head_only: bool,
+}
+
+impl Exchange {
+    pub(crate) fn new<B>(options: Arc<Options>, request: &mut http::Request<B>) -> Self {
+        let context = request.context().clone();
+        let tail = (!options.finalizers.is_empty())
+            .then(|| Box::new(Tail::new(options.clone(), context.clone())));
+        Self {
+            started: Instant::now(),
+            ending: None,
+            outer: request.claim_end(),
+            tail,
+            head_only: request.method() == Method::HEAD,
+            context,
+            options,
+        }
+    }
+
+    /// Makes the context from what came with the request, and puts the limits on its body.
+    pub(crate) fn admit(&mut self, request: &mut http::Request<Body>) -> Result<(), Error> {
+        let options = self.options.clone();
+        let mut context = std::mem::take(&mut self.context).with_reply(Reply::open());
+        let headers = request.headers();
+        if context.request_id().is_none() {
+            let id = text(headers, &options.names.request_id).and_then(|id| id.parse().ok());
+            context = context.with_request_id(id.unwrap_or_else(RequestId::generate));
+        }
+        if let (None, Some(peer)) = (context.peer(), request.extensions().get::<Peer>()) {
+            context = context.with_peer(peer.clone());
+        }
+        if let Some(method) = options.method {
+            context = context.with_method(method);
+        }
+        if let Some(attempt) = text(headers, &options.names.previous_attempts) {
+            context = context.with_attempt(attempt.parse().unwrap_or(0));
+        }
+        if options.trusts_callers
+            && let Some(level) = text(headers, &options.names.criticality)
+            && let Some(level) = Criticality::parse(level)
+        {
+            context = context.with_criticality(level);
+        }
+        self.context = context;
+        // What follows may fail, and is answered with the request's id all the same.
+        let timeout = match headers.get(&options.names.timeout) {
+            Some(value) => Some(timeout(headers, value, options.names.timeout.as_str())?),
+            None => None,
+        };
+        let timeout = match (timeout, options.max_timeout) {
+            (Some(timeout), Some(most)) => Some(timeout.min(most)),
+            (timeout, most) => timeout.or(most),
+        };
+        if let Some(deadline) = timeout.and_then(|timeout| self.started.checked_add(timeout)) {
+            self.context = std::mem::take(&mut self.context).with_deadline(deadline);
+        }
+        if !request.body().is_buffered() {
+            let body = std::mem::take(request.body_mut());
+            *request.body_mut() = body.watched(Watch {
+                limit: Some(options.body_limit),
+                idle: Some(options.body_idle).filter(|idle| *idle != Duration::MAX),
+                broken: Some(Code::Cancelled),
+                ..Watch::default()
+            });
+        }
+        Ok(())
+    }
+
+    /// Runs the functions that come before the decoder, and checks the deadline last.
+    pub(crate) fn before(
+        &mut self,
+        request: http::Request<Body>,
+    ) -> Result<http::Request<Body>, Error> {
+        let request = if self.options.before.is_empty() {
+            request
+        } else {
+            let (parts, body) = request.into_parts();
+            for before in &self.options.before {
+                self.context = before(self.context.clone(), &parts)?;
+            }
+            if let Some(tail) = &mut self.tail {
+                tail.context = self.context.clone();
+            }
+            http::Request::from_parts(parts, body)
+        };
+        match self.context.deadline().is_some_and(|deadline| deadline <= self.started) {
+            true => Err(Error::of(Code::DeadlineExceeded)),
+            false => Ok(request),
+        }
+    }
+
+    /// The endpoint's request.
+    pub(crate) fn request<Req>(&mut self, message: Req) -> Request<Req> {
+        let mut request = Request::new(self.context.clone(), message).started_at(self.started);
+        if self.context.method().is_some_and(|method| method.streams_response()) {
+            self.ending = request.open_end();
+        }
+        request
+    }
+
+    /// Encodes a response: after, then encode.
+    pub(crate) fn encode<Res>(
+        &mut self,
+        response: Res,
+        encode: impl FnOnce(&Context, Res) -> Result<http::Response<Body>, Error>,
+    ) -> Result<http::Response<Body>, Error> {
+        let mut headers = HeaderMap::new();
+        for after in &self.options.after {
+            after(&self.context, &mut headers);
+        }
+        let context = &self.context;
+        let mut response = match &mut self.ending {
+            // The guards that wait for the end of the stream learn if this panics.
+            Some(ending) => ending.scoped(|| encode(context, response)),
+            None => encode(context, response),
+        }?;
+        if !headers.is_empty() {
+            // What the encoder says of its own body is not to be overruled.
+            headers.extend(std::mem::take(response.headers_mut()));
+            *response.headers_mut() = headers;
+        }
+        Ok(response)
+    }
+
+    /// Tells the guards that wait for the end of the stream that there will be none.
+    pub(crate) fn drop_ending(&mut self) {
+        self.ending = None;
+    }
+
+    /// The response to a call that failed.
+    pub(crate) fn fail(&mut self, error: &Error) -> http::Response<Body> {
+        if let Some(ending) = self.ending.take() {
+            ending.finish(Err(error));
+        }
+        self.options.report(&self.context, error);
+        let response = self.options.encode_error(&self.context, error);
+        self.finish(response)
+    }
+
+    /// The response to a call that failed twice: without anything of the user's.
+    pub(crate) fn give_up(&mut self, error: &Error) -> http::Response<Body> {
+        let response = problem::encode(&self.context, error);
+        self.finish(response)
+    }
+
+    /// Completes a response, and hands what waits for its end to its body.
+    pub(crate) fn finish(&mut self, mut response: http::Response<Body>) -> http::Response<Body> {
+        let status = response.status();
+        if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            response.body_mut().discard();
+        }
+        let written = self.context.reply().take();
+        let headers = response.headers_mut();
+        if let Some(written) = header_map(written.headers) {
+            headers.extend(written);
+        }
+        if let Some(id) = self.context.request_id()
+            && let Ok(id) = HeaderValue::from_str(id.as_str())
+        {
+            headers.insert(self.options.names.request_id.clone(), id);
+        }
+        self.watch(response, written.trailers)
+    }
+
+    fn watch(
+        &mut self,
+        response: http::Response<Body>,
+        trailers: Vec<(String, String)>,
+    ) -> http::Response<Body> {
+        let streams = !response.body().is_buffered();
+        let endings = [self.ending.take(), self.outer.take()];
+        let waited_for = self.tail.is_some() || endings.iter().any(Option::is_some);
+        if !streams && !waited_for && trailers.is_empty() {
+            return response;
+        }
+        let mut tail = self.tail.take();
+        if streams && tail.is_none() && !self.options.error_handlers.is_empty() {
+            tail = Some(Box::new(Tail::new(self.options.clone(), self.context.clone())));
+        }
+        if let Some(tail) = &mut tail {
+            tail.head(response.status(), response.headers());
+        }
+        let trailing = !trailers.is_empty();
+        let reply = (streams || trailing).then(|| self.context.reply().clone());
+        for (name, value) in trailers {
+            // They were taken with the headers, and go back until the body has ended.
+            self.context.reply().trailer(&name, value);
+        }
+        let watch = Watch {
+            deadline: self.context.deadline().filter(|_| streams),
+            endings,
+            reply,
+            trailing,
+            tail,
+            unread: self.head_only,
+            ..Watch::default()
+        };
+        response.map(|body| body.watched(watch))
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The timeout that a caller has asked for: whole milliseconds, digits only, given once.
+fn timeout(headers: &HeaderMap, value: &HeaderValue, name: &str) -> Result<Duration, Error> {
+    let digits = value.as_bytes();
+    // Eighteen digits are more than any clock can count, and fit.
+    let valid = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    let once = headers.get_all(name).iter().nth(1).is_none();
+    let ms = value.to_str().ok().and_then(|digits| digits.parse().ok());
+    match (valid && once, ms) {
+        (true, Some(ms)) => Ok(Duration::from_millis(ms)),
+        _ => Err(Error::invalid(
+            name.to_owned(),
+            "must be a whole number of milliseconds, given once",
+        )),
+    }
+}

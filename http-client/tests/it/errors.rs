@@ -98,7 +98,7 @@ async fn a_response_that_breaks_off_is_a_body_error() {
     let client = HttpClient::over(connect_fn(|_uri| async {
         let (near, mut far) = tokio::io::duplex(1024);
         tokio::spawn(async move {
-            far.read(&mut [0; 1024]).await?;
+            let _ = far.read(&mut [0; 1024]).await?;
             far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await
         });
         Ok(near)

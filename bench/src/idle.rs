@@ -42,7 +42,7 @@ impl Idle {
     /// Prints one table.
     pub(crate) fn run(self) -> Result<(), Failure> {
         raise_open_files();
-        let servers = self.pick.servers(Face::Http)?;
+        let servers = self.pick.servers(&[Face::Http])?;
         require_go(&servers)?;
         let mut measured: Vec<_> = servers.into_iter().map(|s| (s, Seen::default())).collect();
         for round in 1..=self.rounds {

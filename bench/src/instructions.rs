@@ -47,22 +47,23 @@ impl Instructions {
     /// Prints one table for each face.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let counter = Counter::choose(self.keep.is_some());
+        let mut servers = self.pick.servers(&[Face::Http, Face::Grpc])?;
+        // Go's runtime does not run under valgrind, and its ratios are nowhere near 15 %.
+        servers.retain(|server| matches!(server.start, Start::Here(_)));
+        require_counters(&servers, matches!(counter, Counter::Callgrind))?;
+        let mut counted: Vec<_> = servers.into_iter().map(|s| (s, Vec::new())).collect();
+        for round in 1..=self.rounds {
+            for (server, counts) in &mut counted {
+                eprintln!("round {round}: {} {}", server.face, server.name);
+                let count = self.per_call(counter, server);
+                counts.push(count.map_err(|error| format!("{}: {error}", server.name))?);
+            }
+        }
         println!("counted by {counter:?}, {} calls\n", self.calls);
         for face in [Face::Http, Face::Grpc] {
-            let mut servers = self.pick.servers(face)?;
-            // Go's runtime does not run under valgrind, and its ratios are nowhere near 15 %.
-            servers.retain(|server| matches!(server.start, Start::Here(_)));
-            require_counters(&servers, matches!(counter, Counter::Callgrind))?;
-            let mut counts = vec![Vec::new(); servers.len()];
-            for round in 1..=self.rounds {
-                for (server, counts) in servers.iter().zip(&mut counts) {
-                    eprintln!("round {round}: {face} {}", server.name);
-                    let count = self.per_call(counter, server);
-                    counts.push(count.map_err(|error| format!("{}: {error}", server.name))?);
-                }
-            }
-            if !servers.is_empty() {
-                println!("{}", table(face, &servers, &counts));
+            let of_face: Vec<_> = counted.iter().filter(|(s, _)| s.face == face).collect();
+            if !of_face.is_empty() {
+                println!("{}", table(face, &of_face));
             }
         }
         Ok(())
@@ -179,15 +180,15 @@ fn callgrind_count(report: &str) -> Option<u64> {
     report.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok())
 }
 
-fn table(face: Face, servers: &[Server], counts: &[Vec<f64>]) -> Table {
+fn table(face: Face, counted: &[&(Server, Vec<f64>)]) -> Table {
     let [base, _] = face.bases();
     let (name, ratio) = (face.to_string(), format!("÷ {base}"));
     let mut table = Table::new(&[&name, "instructions/call", &ratio, "what"]);
-    let base = servers.iter().position(|server| server.name == base).map(|at| &counts[at]);
+    let base = counted.iter().find(|(server, _)| server.name == base).map(|(_, counts)| counts);
     let shown = |spread: Option<Spread>, digits: usize| {
         spread.map_or_else(|| "–".to_owned(), |spread| format!("{spread:.digits$}"))
     };
-    for (server, counts) in servers.iter().zip(counts) {
+    for (server, counts) in counted {
         let ratio = base.and_then(|base| Spread::of_ratios(counts, base));
         let cells = [server.name.to_owned(), shown(Spread::of(counts), 0), shown(ratio, 3)];
         table.row(cells.into_iter().chain([server.what.to_owned()]));

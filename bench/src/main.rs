@@ -55,21 +55,33 @@ struct Pick {
 }
 
 impl Pick {
-    /// The servers picked that speak `face`, in the order of the tables.
-    fn servers(&self, face: Face) -> Result<Vec<Server>, Failure> {
+    /// The servers picked that speak one of `faces`, in the order of the tables.
+    fn servers(&self, faces: &[Face]) -> Result<Vec<Server>, Failure> {
         for name in &self.only {
             if !SERVERS.iter().any(|server| server.name == name) {
-                let names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
-                return Err(format!("no server {name}; there are {}", names.join(", ")).into());
+                return Err(format!("no server {name}; there are {}", names().join(", ")).into());
             }
         }
         let wanted = |server: &&Server| {
-            server.face == face
+            faces.contains(&server.face)
                 && self.face.is_none_or(|face| server.face == face)
                 && (self.only.is_empty() || self.only.iter().any(|name| name == server.name))
         };
-        Ok(SERVERS.iter().filter(wanted).copied().collect())
+        let picked: Vec<_> = SERVERS.iter().filter(wanted).copied().collect();
+        if picked.is_empty() {
+            Err("no server is both picked and fit for this".into())
+        } else {
+            Ok(picked)
+        }
     }
+}
+
+/// Every name once: a server may have a namesake on the other face.
+fn names() -> Vec<&'static str> {
+    let mut names: Vec<_> = SERVERS.iter().map(|server| server.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 fn main() -> ExitCode {
@@ -85,5 +97,32 @@ fn main() -> ExitCode {
             eprintln!("purlin-bench: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Face, Pick, names};
+
+    const FACES: &[Face] = &[Face::Http, Face::Grpc];
+
+    fn picked(only: &[&str], face: Option<Face>) -> Result<Vec<(&'static str, Face)>, String> {
+        let pick = Pick { only: only.iter().map(|&name| name.to_owned()).collect(), face };
+        let servers = pick.servers(FACES).map_err(|error| error.to_string())?;
+        Ok(servers.into_iter().map(|server| (server.name, server.face)).collect())
+    }
+
+    #[test]
+    fn a_name_picks_its_servers_on_both_faces() {
+        let both = vec![("gokit", Face::Http), ("gokit", Face::Grpc)];
+        assert_eq!(picked(&["gokit"], None), Ok(both));
+        assert_eq!(picked(&["gokit"], Some(Face::Grpc)), Ok(vec![("gokit", Face::Grpc)]));
+    }
+
+    #[test]
+    fn a_pick_of_nothing_is_refused() {
+        assert!(picked(&["tonic"], Some(Face::Http)).is_err());
+        let said = picked(&["nobody"], None);
+        assert_eq!(said, Err(format!("no server nobody; there are {}", names().join(", "))));
     }
 }

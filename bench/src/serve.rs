@@ -42,12 +42,12 @@ impl Serve {
         if let Some(workers) = workers {
             runtime.worker_threads(workers);
         }
-        std::thread::spawn(exit_with_stdin);
         runtime.enable_all().build()?.block_on(async {
             let listener =
                 TcpListener::bind(addr).await.map_err(|error| format!("{addr}: {error}"))?;
             println!("listening {}", listener.local_addr()?);
             io::stdout().flush()?;
+            std::thread::spawn(exit_with_stdin);
             serve(listener, Options { log }).await
         })
     }

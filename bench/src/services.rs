@@ -42,11 +42,9 @@ impl Services {
     /// Prints one table for each face.
     pub(crate) fn run(self) -> Result<(), Failure> {
         let faces = [Face::Http, Face::Grpc];
-        let mut measured = Vec::new();
-        for face in faces {
-            measured.extend(self.pick.servers(face)?.into_iter().map(|s| (s, Seen::default())));
-        }
-        require_loaders(measured.iter().map(|(server, _)| server))?;
+        let servers = self.pick.servers(&faces)?;
+        require_loaders(&servers)?;
+        let mut measured: Vec<_> = servers.into_iter().map(|s| (s, Seen::default())).collect();
         // Rounds are outermost, so that a disturbance meets all servers alike.
         for round in 1..=self.rounds {
             for (server, seen) in &mut measured {

@@ -11,9 +11,7 @@ const GO: (&str, &str) = ("go", "Go 1.26 or later from go.dev");
 const VALGRIND: (&str, &str) = ("valgrind", "Debian package valgrind");
 
 /// Fails with the name of everything that is missing to load these servers.
-pub(crate) fn require_loaders<'a>(
-    servers: impl IntoIterator<Item = &'a Server>,
-) -> Result<(), Failure> {
+pub(crate) fn require_loaders(servers: &[Server]) -> Result<(), Failure> {
     let mut wanted = Vec::new();
     for server in servers {
         wanted.push(match server.face {
@@ -28,8 +26,8 @@ pub(crate) fn require_loaders<'a>(
 }
 
 /// Fails with the name of everything that is missing to start these servers.
-pub(crate) fn require_go<'a>(servers: impl IntoIterator<Item = &'a Server>) -> Result<(), Failure> {
-    let go = servers.into_iter().any(|server| matches!(server.start, Start::GoKit(_)));
+pub(crate) fn require_go(servers: &[Server]) -> Result<(), Failure> {
+    let go = servers.iter().any(|server| matches!(server.start, Start::GoKit(_)));
     require(if go { vec![GO] } else { Vec::new() })
 }
 

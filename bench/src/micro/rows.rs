@@ -34,7 +34,7 @@ fn functions(micro: &mut impl Micro) {
 fn purlin_stacks(micro: &mut impl Micro) {
     let bare = endpoint_fn(|_: Context, n: u64| add_one(n));
     micro.row("purlin endpoint, no layer, &mut", || {
-        let mut own = bare.clone();
+        let mut own = bare;
         async move || own.ready().await?.call(asked()).await
     });
 
@@ -125,43 +125,57 @@ impl<Res, Err> Guard<Res, Err> for Timing {
     }
 }
 
+/// The same stacks twice: of layers that keep nothing, and of layers that share a state with
+/// their clones, as a limiter or ours do, over whose reference counts two threads then contend.
 fn tower_stacks(micro: &mut impl Micro) {
-    let plain = five_layers();
-    micro.row("tower, 5 no-op layers, clone + oneshot", || {
-        async || plain.clone().oneshot(black_box(1)).await
+    tower_stack(micro, "5 no-op layers", &five_layers(|| ()));
+    tower_stack(micro, "5 no-op layers with an Arc each", &five_layers(|| Arc::new(())));
+}
+
+fn tower_stack<S>(micro: &mut impl Micro, what: &str, stack: &S)
+where
+    S: Service<u64, Response = u64, Error = Infallible, Future: Send>,
+    S: Clone + Send + Sync + 'static,
+{
+    micro.row(&format!("tower, {what}, clone + oneshot"), || {
+        async || stack.clone().oneshot(black_box(1)).await
     });
-    micro.row("tower, 5 no-op layers, &mut", || {
-        let mut own = plain.clone();
+    micro.row(&format!("tower, {what}, &mut"), || {
+        let mut own = stack.clone();
         async move || own.ready().await?.call(black_box(1)).await
     });
 
-    let boxed = BoxCloneSyncService::new(five_layers());
-    micro.row("tower BoxCloneSyncService, 5 no-op layers, clone + oneshot", || {
+    let boxed = BoxCloneSyncService::new(stack.clone());
+    micro.row(&format!("tower BoxCloneSyncService, {what}, clone + oneshot"), || {
         async || boxed.clone().oneshot(black_box(1)).await
     });
-    micro.row("tower BoxCloneSyncService, 5 no-op layers, &mut", || {
+    micro.row(&format!("tower BoxCloneSyncService, {what}, &mut"), || {
         let mut own = boxed.clone();
         async move || own.ready().await?.call(black_box(1)).await
     });
 }
 
-/// An async function inside five layers that pass every call on.
-fn five_layers()
--> impl Service<u64, Response = u64, Error = Infallible, Future: Send> + Clone + Send + Sync {
+/// A function inside five layers that pass every call on.
+fn five_layers<K: Clone + Send + Sync + 'static>(
+    kept: fn() -> K,
+) -> impl Service<u64, Response = u64, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
     ServiceBuilder::new()
-        .layer(noop())
-        .layer(noop())
-        .layer(noop())
-        .layer(noop())
-        .layer(noop())
-        .service(AddOne)
+        .layer(noop(kept()))
+        .layer(noop(kept()))
+        .layer(noop(kept()))
+        .layer(noop(kept()))
+        .layer(noop(kept()))
+        .service(Add { step: black_box(1) })
 }
 
-/// The function as a service whose type can be named, which `service_fn` of an `async fn` cannot.
+/// The function as a service. It holds a number because a box of nothing would not allocate.
 #[derive(Clone)]
-struct AddOne;
+struct Add {
+    step: u64,
+}
 
-impl Service<u64> for AddOne {
+impl Service<u64> for Add {
     type Response = u64;
     type Error = Infallible;
     type Future = Ready<Result<u64, Infallible>>;
@@ -171,18 +185,19 @@ impl Service<u64> for AddOne {
     }
 
     fn call(&mut self, n: u64) -> Self::Future {
-        ready(Ok(black_box(n) + 1))
+        ready(Ok(n + self.step))
     }
 }
 
+/// A service, and what its layer keeps.
 #[derive(Clone)]
-struct Noop<S>(S);
+struct Noop<S, K>(S, K);
 
-fn noop<S>() -> impl Layer<S, Service = Noop<S>> {
-    layer_fn(Noop)
+fn noop<S, K: Clone>(kept: K) -> impl Layer<S, Service = Noop<S, K>> {
+    layer_fn(move |inner| Noop(inner, kept.clone()))
 }
 
-impl<S: Service<R>, R> Service<R> for Noop<S> {
+impl<S: Service<R>, R, K> Service<R> for Noop<S, K> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;

@@ -3,18 +3,18 @@ use crate::{
     frame::{AnyBody, Writing},
     metadata,
     options::Finish,
+    timer::{Timer, expired},
 };
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use prost::Message;
-use purlin_endpoint::{BoxError, Code, Ending, Error, Streaming, catch_panic};
+use purlin_endpoint::{BoxError, Ending, Error, Streaming, catch_panic};
 use std::{
     fmt, mem,
     pin::Pin,
     task::{Context as Task, Poll, ready},
 };
-use tokio::time::Sleep;
 
 /// Messages that are ready together go out together, up to about this many bytes.
 const BATCH: usize = 16 << 10;
@@ -180,7 +180,7 @@ pub(crate) struct ResponseStream {
     /// What the functions of the user add to the trailers.
     trailers: HeaderMap,
     ending: Option<Ending>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Timer,
     finish: Option<Finish>,
 }
 
@@ -189,7 +189,7 @@ impl ResponseStream {
         messages: Box<dyn Produce>,
         trailers: HeaderMap,
         ending: Option<Ending>,
-        timer: Option<Pin<Box<Sleep>>>,
+        timer: Timer,
         finish: Finish,
     ) -> Self {
         Self {
@@ -215,7 +215,7 @@ impl ResponseStream {
             self.outcome = self.poll_outcome(task);
             if self.outcome.is_some() {
                 // What the stream holds is let go before the peer learns of its end.
-                self.timer = None;
+                self.timer = Timer::until(None);
                 let messages = self.messages.take();
                 let _ = catch_panic(|| drop(messages));
             }
@@ -231,10 +231,8 @@ impl ResponseStream {
 
     /// Fills the batch; `Some` when no more comes.
     fn poll_outcome(&mut self, task: &mut Task<'_>) -> Option<Result<(), Error>> {
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(task).is_ready()
-        {
-            return Some(Err(Error::of(Code::DeadlineExceeded)));
+        if self.timer.has_passed(task) {
+            return Some(Err(expired()));
         }
         let (messages, batch) = (self.messages.as_deref_mut()?, &mut self.batch);
         let polled = catch_panic(|| match &mut self.ending {

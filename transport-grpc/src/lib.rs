@@ -1,6 +1,10 @@
 //! Endpoints over gRPC.
 
 mod body;
+mod calling;
+#[cfg(feature = "client")]
+mod channel;
+mod client;
 mod details;
 mod frame;
 mod gzip;
@@ -8,15 +12,23 @@ mod metadata;
 mod options;
 mod percent;
 mod respond;
+mod responses;
 mod route;
 mod serve;
 mod server;
 mod status;
 mod timeout;
+mod timer;
 
 pub use body::Body;
+#[doc(hidden)]
+pub use calling::{Ingoing, Outgoing, Received, Sending};
+#[cfg(feature = "client")]
+pub use channel::{Channel, Unreachable};
+pub use client::{Client, Unnamed};
 pub use details::StatusDetails;
 pub use metadata::{binary_values, decode_binary, encode_binary};
 pub use respond::Responding;
+pub use route::{Each, One};
 pub use serve::Unserved;
 pub use server::Server;

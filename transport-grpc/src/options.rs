@@ -66,10 +66,6 @@ impl Finish {
         &self.context
     }
 
-    pub(crate) fn options(&self) -> &Options {
-        &self.options
-    }
-
     /// The call went well.
     pub(crate) fn succeed(&mut self) {
         self.end(Code::Ok);

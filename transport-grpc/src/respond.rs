@@ -8,16 +8,16 @@ use crate::{
     options::{Finish, Options},
     route::{Answer, Messages, Work},
     serve::{ACCEPT_ENCODING, ENCODING, GRPC},
+    timer::{Timer, expired},
 };
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use purlin_endpoint::{Code, Context, Error, ReplyParts, catch_panic};
+use purlin_endpoint::{Context, Error, ReplyParts, catch_panic};
 use std::{
     convert::Infallible,
     fmt, mem,
     pin::Pin,
     task::{Context as Task, Poll},
 };
-use tokio::time::Sleep;
 
 const GZIP: HeaderValue = HeaderValue::from_static("gzip");
 
@@ -87,7 +87,7 @@ impl Head {
 /// A call that is being served.
 pub(crate) struct Serving {
     pub(crate) work: Work,
-    pub(crate) timer: Option<Pin<Box<Sleep>>>,
+    pub(crate) timer: Timer,
     pub(crate) head: Head,
     pub(crate) finish: Finish,
 }
@@ -95,10 +95,8 @@ pub(crate) struct Serving {
 impl Serving {
     fn poll_answer(&mut self, task: &mut Task<'_>) -> Poll<Result<Answer, Error>> {
         // The deadline first: work that has expired does not begin.
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(task).is_ready()
-        {
-            return Poll::Ready(Err(Error::of(Code::DeadlineExceeded)));
+        if self.timer.has_passed(task) {
+            return Poll::Ready(Err(expired()));
         }
         catch_panic(|| self.work.as_mut().poll(task))
             .unwrap_or_else(|panicked| Poll::Ready(Err(panicked.into())))
@@ -190,6 +188,7 @@ impl fmt::Debug for Responding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use purlin_endpoint::Code;
 
     #[test]
     fn the_head_of_an_answer_names_the_request() {

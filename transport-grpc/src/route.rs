@@ -77,20 +77,34 @@ pub(crate) trait Encode<Res>: Send + Sync + 'static {
 }
 
 /// A function between one message and one request or response.
-pub(crate) struct One<F, Pb>(F, PhantomData<fn() -> Pb>);
+pub struct One<F, Pb>(F, PhantomData<fn() -> Pb>);
 
-/// The same for each message of a stream.
-pub(crate) struct Each<F, Pb>(F, PhantomData<fn() -> Pb>);
+/// A function between each message of a stream and what it stands for.
+pub struct Each<F, Pb>(F, PhantomData<fn() -> Pb>);
 
 impl<F, Pb> One<F, Pb> {
     pub(crate) fn new(function: F) -> Arc<Self> {
         Arc::new(Self(function, PhantomData))
+    }
+
+    pub(crate) fn apply<A, B>(&self, argument: A) -> Result<B, Error>
+    where
+        F: Fn(A) -> Result<B, Error>,
+    {
+        (self.0)(argument)
     }
 }
 
 impl<F, Pb> Each<F, Pb> {
     pub(crate) fn new(function: F) -> Arc<Self> {
         Arc::new(Self(function, PhantomData))
+    }
+
+    pub(crate) fn apply<A, B>(&self, argument: A) -> Result<B, Error>
+    where
+        F: Fn(A) -> Result<B, Error>,
+    {
+        (self.0)(argument)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::{
     route::Incoming,
     server::Server,
     timeout,
+    timer::{Timer, expired},
 };
 use bytes::Buf;
 use http::{
@@ -194,7 +195,7 @@ impl<F> Server<F> {
             Ok((route, reading)) => {
                 let writing = head.writing(&parts.headers, &options);
                 let frames = Frames::new(body, reading);
-                let timer = context.deadline().map(|at| Box::pin(tokio::time::sleep_until(at)));
+                let timer = Timer::until(context.deadline());
                 let incoming = Incoming { context, started, frames, writing, options };
                 Responding::serving(Serving { work: route.call(incoming), timer, head, finish })
             }
@@ -215,7 +216,7 @@ fn admit(
 ) -> Result<Context, Error> {
     if let Some(timeout) = timeout(&parts.headers, options)? {
         if timeout.is_zero() {
-            return Err(Error::of(Code::DeadlineExceeded));
+            return Err(expired());
         }
         // A time too far away to be told is as good as none.
         if let Some(deadline) = started.checked_add(timeout) {

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use purlin_endpoint::Code;
+use std::error::Error as StdError;
 
 /// What an HTTP status means where a gRPC status should have been.
 ///
@@ -15,6 +16,49 @@ pub(crate) fn code_of_http(status: StatusCode) -> Code {
         429 | 502 | 503 | 504 => Code::Unavailable,
         _ => Code::Unknown,
     }
+}
+
+/// What the reset of a stream means, if this error is one.
+///
+/// Source: gRPC's `PROTOCOL-HTTP2.md`, "Errors".
+#[cfg(feature = "client")]
+pub(crate) fn code_of_reset(error: &(dyn StdError + 'static)) -> Option<Code> {
+    use h2::Reason;
+    let reason = reset(error)?;
+    Some(match reason {
+        Reason::REFUSED_STREAM => Code::Unavailable,
+        Reason::CANCEL => Code::Cancelled,
+        Reason::ENHANCE_YOUR_CALM => Code::ResourceExhausted,
+        Reason::INADEQUATE_SECURITY => Code::PermissionDenied,
+        _ => Code::Internal,
+    })
+}
+
+/// Without HTTP/2 at hand a reset looks like any other break.
+#[cfg(not(feature = "client"))]
+pub(crate) fn code_of_reset(_: &(dyn StdError + 'static)) -> Option<Code> {
+    None
+}
+
+/// Whether the server has certainly not begun with what failed so.
+pub(crate) fn is_unreached(error: &(dyn StdError + 'static)) -> bool {
+    #[cfg(feature = "client")]
+    return reset(error) == Some(h2::Reason::REFUSED_STREAM);
+    #[cfg(not(feature = "client"))]
+    return false;
+}
+
+#[cfg(feature = "client")]
+fn reset(error: &(dyn StdError + 'static)) -> Option<h2::Reason> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            // A connection that breaks is no reset of this stream.
+            return error.reason().filter(|_| error.is_reset());
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The code to send: an error that says it is no error is of an unknown kind.

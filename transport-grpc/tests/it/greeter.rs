@@ -25,10 +25,6 @@ pub(crate) fn name(text: &str) -> Name {
     Name { name: text.to_owned() }
 }
 
-pub(crate) fn greeting(text: &str) -> Greeting {
-    Greeting { greeting: text.to_owned() }
-}
-
 pub(crate) fn decode(message: Name) -> Result<String, Error> {
     if message.name.is_empty() {
         Err(Error::invalid("name", "is missing"))
@@ -39,6 +35,14 @@ pub(crate) fn decode(message: Name) -> Result<String, Error> {
 
 pub(crate) fn encode(text: String) -> Result<Greeting, Error> {
     Ok(Greeting { greeting: text })
+}
+
+pub(crate) fn to_name(name: String) -> Result<Name, Error> {
+    Ok(Name { name })
+}
+
+pub(crate) fn from_greeting(message: Greeting) -> Result<String, Error> {
+    Ok(message.greeting)
 }
 
 pub(crate) async fn greet(_: Context, name: String) -> Result<String, Error> {

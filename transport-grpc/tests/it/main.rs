@@ -2,3 +2,4 @@
 
 mod foreign_client;
 mod greeter;
+mod own_client;

@@ -1,6 +1,6 @@
 use crate::{
     call::{BoxError, Callee},
-    handle::{Counters, ServeError},
+    handle::{Counters, Open, ServeError},
     line::{Line, PREFACE, Prefix, Wire},
     options::{Options, Protocol},
     server::OnError,
@@ -70,7 +70,11 @@ impl Shared {
 pub(crate) type WasCut = bool;
 
 /// Lives through one connection, from its handshake to its end.
+///
+/// It is what the task runs, with no future around it: that would hold it twice, once as it was
+/// given and once as it is awaited, for as long as the connection is idle.
 pub(crate) async fn run<H, I, S, B>(
+    _open: Open,
     shared: Arc<Shared>,
     handshake: H,
     peer: Peer,

@@ -54,6 +54,7 @@ mod line;
 mod memory;
 mod options;
 mod reply;
+mod running;
 mod server;
 mod signal;
 #[cfg(unix)]

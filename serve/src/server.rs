@@ -1,44 +1,28 @@
 use crate::{
     Accept, Handle, Protocol, Report, ServeError,
     call::BoxError,
-    connection::{Shared, WasCut, http1_builder, run},
-    handle::Open,
     options::Options,
-    signal::{Order, Signal},
+    running::{Backoff, Running, at_once},
 };
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+#[cfg(doc)]
 use purlin_endpoint::Peer;
-use std::{
-    fmt,
-    future::poll_fn,
-    hash::RandomState,
-    io,
-    pin::pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-    task::Poll,
-    time::Duration,
-};
-use tokio::{
-    task::{JoinError, JoinSet},
-    time::{Instant, sleep_until, timeout, timeout_at},
-};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 
 pub(crate) type OnError = Arc<dyn Fn(&ServeError) + Send + Sync>;
-
-/// How long connections that were told to stop may take to do so.
-const STOPPING: Duration = Duration::from_millis(50);
 
 /// An HTTP server with its limits and timeouts.
 ///
 /// Every default is safe on the open internet. A timeout of [`Duration::MAX`] is none.
 #[derive(Clone, Default)]
 pub struct Server {
-    options: Options,
-    handle: Handle,
-    on_error: Option<OnError>,
+    pub(crate) options: Options,
+    pub(crate) handle: Handle,
+    pub(crate) on_error: Option<OnError>,
 }
 
 impl Server {
@@ -281,138 +265,5 @@ impl fmt::Debug for Server {
             .field("options", &self.options)
             .field("handle", &self.handle)
             .finish_non_exhaustive()
-    }
-}
-
-/// What is accepted without waiting.
-async fn at_once<T>(accepting: impl Future<Output = io::Result<T>>) -> Option<T> {
-    let mut accepting = pin!(accepting);
-    poll_fn(|cx| match accepting.as_mut().poll(cx) {
-        Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
-        _ => Poll::Ready(None),
-    })
-    .await
-}
-
-/// The connections of a server, which go down with it.
-struct Running {
-    shared: Arc<Shared>,
-    connections: JoinSet<WasCut>,
-    report: Report,
-}
-
-impl Running {
-    fn new(server: Server) -> Self {
-        let shared = Shared {
-            http1: http1_builder(&server.options),
-            options: server.options,
-            signal: Signal::default(),
-            counters: server.handle.0,
-            on_error: server.on_error,
-            jitter: RandomState::new(),
-        };
-        Self { shared: Arc::new(shared), connections: JoinSet::new(), report: Report::default() }
-    }
-
-    fn start<H, I, S, B>(&mut self, handshake: H, peer: Peer, service: S)
-    where
-        H: Future<Output = io::Result<I>> + Send + 'static,
-        I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-        S: Service<
-                Request<Incoming>,
-                Response = Response<B>,
-                Error: Into<BoxError>,
-                Future: Send + 'static,
-            > + Clone
-            + Send
-            + 'static,
-        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
-    {
-        let open = Open::new(&self.shared.counters);
-        let connection = run(Arc::clone(&self.shared), handshake, peer, service);
-        self.connections.spawn(async move {
-            let _open = open;
-            connection.await
-        });
-    }
-
-    fn refused(&self, error: io::Error) {
-        self.shared.counters.accept_errors.fetch_add(1, Relaxed);
-        self.shared.report(&ServeError::Accept(error));
-    }
-
-    fn ended(&mut self, end: Result<WasCut, JoinError>) {
-        match end {
-            Ok(true) => self.report.cut += 1,
-            Ok(false) => self.report.finished += 1,
-            Err(error) if error.is_panic() => {
-                self.report.finished += 1;
-                self.shared.report(&ServeError::Panicked);
-            }
-            Err(_aborted) => self.report.cut += 1,
-        }
-    }
-
-    async fn drain(mut self) -> Report {
-        let begun = Instant::now();
-        self.report = Report::default();
-        self.shared.signal.give(Order::Finish);
-        let patience = self.shared.options.drain;
-        let in_time = match begun.checked_add(patience) {
-            Some(end) => timeout_at(end, self.rest()).await.is_ok(),
-            None => {
-                self.rest().await;
-                true
-            }
-        };
-        if !in_time {
-            self.shared.signal.give(Order::Stop);
-            if timeout(STOPPING, self.rest()).await.is_err() {
-                self.connections.abort_all();
-                // A task that never comes back to its executor cannot be waited for.
-                let _ = timeout(STOPPING, self.rest()).await;
-                self.report.cut += self.connections.len();
-            }
-        }
-        self.report.took = begun.elapsed();
-        self.report
-    }
-
-    /// Waits until every connection has ended.
-    async fn rest(&mut self) {
-        while let Some(end) = self.connections.join_next().await {
-            self.ended(end);
-        }
-    }
-}
-
-/// How long accepting pauses after an error.
-#[derive(Debug, Default)]
-struct Backoff {
-    errors: u32,
-    until: Option<Instant>,
-}
-
-impl Backoff {
-    /// Concerns this error one connection, the next is accepted at once. Any other, such as having
-    /// no file descriptor left, would only come again: it pauses for 10 ms, doubled up to 1 s. So
-    /// does a long row of the former, which nothing but a broken listener makes.
-    fn grow(&mut self, error: &io::Error) {
-        self.errors = self.errors.saturating_add(1);
-        let harmless = matches!(
-            error.kind(),
-            io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionRefused
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::Interrupted
-                | io::ErrorKind::TimedOut
-        );
-        let doublings = match harmless {
-            true if self.errors <= 16 => return,
-            true => self.errors - 16,
-            false => self.errors,
-        };
-        let pause = Duration::from_millis(10 << doublings.saturating_sub(1).min(7));
-        self.until = Instant::now().checked_add(pause.min(Duration::from_secs(1)));
     }
 }

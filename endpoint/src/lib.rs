@@ -41,6 +41,7 @@ mod code;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
+mod deadline;
 mod end;
 mod endpoint;
 mod error;
@@ -62,6 +63,7 @@ pub use catch_panic::{CatchPanic, CatchPanicLayer, Catching, Panicked, catch_pan
 pub use classify::{ByCode, Classify, Verdict};
 pub use code::{Code, UnknownCode};
 pub use context::{Context, Criticality, InvalidRequestId, Reply, ReplyParts, RequestId};
+pub use deadline::Expiring;
 pub use end::{End, Ending, How};
 pub use endpoint::{Endpoint, EndpointFn, Invoke, MethodLayer, Named, endpoint_fn};
 pub use error::{BoxError, Error, Invalid, Violation};

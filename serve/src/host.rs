@@ -50,6 +50,23 @@ fn is_valid(host: &[u8]) -> bool {
     }
 }
 
+/// Which bytes a name is made of: the unreserved ones and the delimiters of RFC 3986, section 2.
+const NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let delimiters = b"-._~!$&'()*+,;=";
+    let mut at = 0;
+    while at < delimiters.len() {
+        table[delimiters[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] |= (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    table
+};
+
 fn is_name(name: &[u8]) -> bool {
     let mut rest = name;
     while let [byte, after @ ..] = rest {
@@ -59,9 +76,7 @@ fn is_name(name: &[u8]) -> bool {
             {
                 after
             }
-            (byte, after) if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(byte) => {
-                after
-            }
+            (byte, after) if NAME[usize::from(*byte)] => after,
             _ => return false,
         };
     }

@@ -1,5 +1,6 @@
 //! The logger, its formats, and the layer.
 
+mod conformance;
 mod escaping;
 mod layer;
 mod logger;

@@ -1,5 +1,6 @@
 //! Calls that take too long, on a stopped clock.
 
+mod conformance;
 mod layer;
 #[cfg(feature = "serde")]
 mod serde;

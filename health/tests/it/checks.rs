@@ -54,7 +54,7 @@ async fn an_answer_is_shared_by_all_who_ask_and_kept_while_it_is_fresh() {
     let (check, asked) = counted("db", SECOND / 2);
     health.add(check.fresh(3 * SECOND));
     let reports = join_all((0..100).map(|_| health.report())).await;
-    assert!(reports.iter().all(|report| report.is_ready()));
+    assert!(reports.iter().all(purlin_health::Report::is_ready));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     advance(2 * SECOND).await;
     health.report().await;

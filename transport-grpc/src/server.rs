@@ -6,7 +6,12 @@ use crate::{
 use http::{HeaderMap, HeaderName};
 use prost::Message;
 use purlin_endpoint::{Code, Context, Endpoint, Error, Kind, Method, Service, Streaming};
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A gRPC server: methods on their paths, as one tower service.
 ///
@@ -23,8 +28,27 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 pub struct Server<F = Unserved> {
     pub(crate) routes: Arc<Routes>,
     pub(crate) options: Arc<Options>,
+    pub(crate) names: Names,
     pub(crate) own: Own,
     pub(crate) fallback: F,
+}
+
+/// The services that are mounted, as the services about services see them.
+#[derive(Clone, Default)]
+pub(crate) struct Names(Arc<Mutex<BTreeSet<&'static str>>>);
+
+impl Names {
+    fn add(&self, name: &'static str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    pub(crate) fn all(&self) -> Vec<&'static str> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
 }
 
 #[derive(Clone, Default)]
@@ -73,6 +97,7 @@ impl Server {
         Self {
             routes: Arc::default(),
             options: Arc::default(),
+            names: Names::default(),
             own: Own::default(),
             fallback: Unserved::new(),
         }
@@ -188,6 +213,7 @@ impl<F> Server<F> {
         E: Encode<S::Response>,
     {
         assert_eq!(method.kind(), kind, "{method} was declared as one of another kind");
+        self.names.add(method.service());
         let routes = Arc::make_mut(&mut self.routes);
         let route: Arc<dyn Route> = Arc::new(Mounted::new(endpoint, decode, encode));
         let index = routes.list.len();
@@ -294,8 +320,8 @@ impl<F> Server<F> {
     /// Gives all that is not gRPC to another HTTP service, so that both share one port.
     #[must_use]
     pub fn fallback<T>(self, fallback: T) -> Server<T> {
-        let Self { routes, options, own, .. } = self;
-        Server { routes, options, own, fallback }
+        let Self { routes, options, names, own, .. } = self;
+        Server { routes, options, names, own, fallback }
     }
 }
 

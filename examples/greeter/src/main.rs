@@ -2,15 +2,22 @@
 //! of actors that start together and stop in order.
 
 use clap::Parser;
+use futures_util::FutureExt as _;
 use greeter::{endpoints::Endpoints, service::Polite, transport};
 use purlin::{
     health::Health,
     log::{Format, Level, Logger},
-    run::{Group, Stop},
-    serve,
+    run::Group,
+    serve::Server,
     timeout::Timeout,
 };
-use std::{error::Error, io, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 /// Greets people over HTTP and gRPC.
@@ -63,30 +70,50 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let timeout = Timeout::new(config.timeout.into()).layer()?;
     let endpoints = Endpoints::new(Polite, &log, &timeout);
     let http = transport::http::router(&endpoints);
-    let grpc = transport::grpc::server(&endpoints).health(&health);
+    let grpc = transport::grpc::server(&endpoints)?.health(health.subscribe());
+    let debug = health.service();
 
     // Every port is bound before anything is served, so that a taken one stops the start.
-    let http_port = bind(&config.http_addr).await?;
-    let grpc_port = bind(&config.grpc_addr).await?;
-    let debug_port = bind(&config.debug_addr).await?;
-    announce(&http_port, &grpc_port, &debug_port)?;
+    let http_port = bind("--http-addr", &config.http_addr).await?;
+    let grpc_port = bind("--grpc-addr", &config.grpc_addr).await?;
+    let debug_port = bind("--debug-addr", &config.debug_addr).await?;
+    announce(http_port.local_addr()?, grpc_port.local_addr()?, debug_port.local_addr()?)?;
 
-    let drain: Duration = config.drain.into();
-    let server = move |log: &Logger| {
-        let log = log.clone();
-        serve::Server::new().drain(drain).on_error(move |error| log.warn("serve").field("error", error).send())
-    };
-    let ready = health.clone();
-    Group::new()
+    let server = serving(&log, config.drain.into());
+    let (http_server, grpc_server, debug_server) = (server.clone(), server.clone(), server);
+    let stopped = Group::new()
         .signals()
-        .actor("http", |stop| server(&log).serve(http_port, http, stop.requested()))
-        .actor("grpc", |stop| server(&log).serve(grpc_port, grpc, stop.requested()))
-        .actor("debug", |stop| server(&log).serve(debug_port, health.service(), stop.requested()))
-        .on_stop("readiness", async move { ready.set_serving(false) })
+        .actor("http", |stop| http_server.serve(http_port, http, stop.requested()).map(|_| ()))
+        .actor("grpc", |stop| grpc_server.serve(grpc_port, grpc, stop.requested()).map(|_| ()))
+        .actor("debug", |stop| debug_server.serve(debug_port, debug, stop.requested()).map(|_| ()))
+        .on_stop("readiness", async move { health.set_serving(false) })
         .drain_delay(config.drain_delay.into())
-        .deadline(drain)
+        .deadline(Duration::from(config.drain) + Duration::from_secs(1))
         .run()
-        .await
-        .into_result()?;
-    Ok(())
+        .await;
+    log.info("stopped").field("first", &*stopped.first().to_string()).send();
+    log.flush()?;
+    Ok(stopped.into_result()?)
+}
+
+fn serving(log: &Logger, drain: Duration) -> Server {
+    let log = log.clone();
+    Server::new()
+        .drain(drain)
+        .on_error(move |error| log.debug("connection").field("error", &*error.to_string()).send())
+}
+
+async fn bind(flag: &str, address: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}"))
+}
+
+/// Says what is listening, and how to call it.
+fn announce(http: SocketAddr, grpc: SocketAddr, debug: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "HTTP   http://{http}    curl 'http://{http}/greeting?name=Ann'")?;
+    let call =
+        format!("grpcurl -plaintext -d '{{\"name\":\"Ann\"}}' {grpc} greeter.Greeter/Greeting");
+    writeln!(out, "gRPC   {grpc}           {call}")?;
+    writeln!(out, "debug  http://{debug}    curl http://{debug}/readyz")?;
+    out.flush()
 }

@@ -4,7 +4,7 @@ use crate::endpoints::{
     Endpoints, GREET_MANY, GREETING, GreetManyRequest, GreetingReply, GreetingRequest,
 };
 use purlin::{
-    Endpoint, Error, Streaming,
+    Endpoint, Error, Invalid, Streaming,
     transport_grpc::{Channel, Client, Server},
 };
 
@@ -14,11 +14,15 @@ mod pb {
     include!(concat!(env!("OUT_DIR"), "/greeter.rs"));
 }
 
-/// What reflection shows.
+/// `greeter.proto`, compiled.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greeter.bin"));
 
-/// All methods.
-pub fn server(endpoints: &Endpoints) -> Server {
+/// All methods, and what reflection shows of them.
+///
+/// # Errors
+///
+/// If the descriptors of the build are broken.
+pub fn server(endpoints: &Endpoints) -> Result<Server, Invalid> {
     let Endpoints { greeting, greet_many, .. } = endpoints.clone();
     Server::new()
         .unary(&GREETING, greeting, decode_greeting, encode_reply)

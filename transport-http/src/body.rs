@@ -134,6 +134,14 @@ impl Body {
         self.watch.as_mut()?.endings[0].take()
     }
 
+    /// Lifts the limit on its size, for whoever does not keep it all.
+    pub(crate) fn unlimited(mut self) -> Self {
+        if let Some(watch) = &mut self.watch {
+            watch.limit = None;
+        }
+        self
+    }
+
     /// Lets the bytes go, as for the answer to `HEAD`: what waits for the end need not wait longer.
     pub(crate) fn discard(&mut self) {
         self.kind = Kind::Empty;

@@ -23,6 +23,9 @@
 //! A request that can't be decoded is [`InvalidArgument`](purlin_endpoint::Code::InvalidArgument),
 //! with the field or parameter as a violation. No text of the request is repeated.
 
+#[cfg(feature = "proto")]
+pub use crate::proto::decode_request as proto;
+
 use crate::{
     Body, MatchedRoute, json, lines,
     pairs::{self, Part},
@@ -144,7 +147,7 @@ pub async fn json_lines<T: DeserializeOwned + Send + 'static>(
     request: http::Request<Body>,
 ) -> Result<Streaming<T>, Error> {
     expect(request.headers(), lines::CONTENT_TYPE, lines::is_json_lines)?;
-    Ok(lines::decode(request.into_body()))
+    Ok(lines::decode(request.into_body(), |error| error))
 }
 
 /// A content type without its parameters.

@@ -20,6 +20,8 @@
 //! ```
 
 pub use crate::problem::encode as problem;
+#[cfg(feature = "proto")]
+pub use crate::proto::encode_response as proto;
 
 use crate::{Body, Event, lines, stream};
 use bytes::Bytes;
@@ -60,7 +62,7 @@ pub fn no_content<T>(_: &Context, _: T) -> Result<http::Response<Body>, Error> {
 /// # Errors
 ///
 /// None.
-pub fn raw(_: &Context, bytes: impl Into<Bytes>) -> Result<http::Response<Body>, Error> {
+pub fn raw<T: Into<Bytes>>(_: &Context, bytes: T) -> Result<http::Response<Body>, Error> {
     Ok(typed("application/octet-stream", bytes.into().into()))
 }
 
@@ -69,7 +71,7 @@ pub fn raw(_: &Context, bytes: impl Into<Bytes>) -> Result<http::Response<Body>,
 /// # Errors
 ///
 /// None.
-pub fn text(_: &Context, text: impl Into<String>) -> Result<http::Response<Body>, Error> {
+pub fn text<T: Into<String>>(_: &Context, text: T) -> Result<http::Response<Body>, Error> {
     Ok(typed("text/plain; charset=utf-8", text.into().into()))
 }
 
@@ -116,7 +118,7 @@ pub fn status<T>(
     }
 }
 
-fn typed(content_type: &'static str, body: Body) -> http::Response<Body> {
+pub(crate) fn typed(content_type: &'static str, body: Body) -> http::Response<Body> {
     let mut response = http::Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response

@@ -22,8 +22,8 @@ pub(crate) struct Exchange {
 impl Exchange {
     pub(crate) fn new<B>(options: Arc<Options>, request: &mut http::Request<B>) -> Self {
         let context = request.context().clone();
-        let tail = (!options.finalizers.is_empty())
-            .then(|| Box::new(Tail::new(options.clone(), context.clone())));
+        let tail = (!options.hooks.finalizers.is_empty())
+            .then(|| Tail::new(options.hooks.clone(), context.clone()));
         Self {
             started: Instant::now(),
             ending: None,
@@ -150,7 +150,7 @@ impl Exchange {
         if let Some(ending) = self.ending.take() {
             ending.finish(Err(error));
         }
-        self.options.report(&self.context, error);
+        self.options.hooks.report(&self.context, error);
         let response = self.options.encode_error(&self.context, error);
         self.finish(response)
     }
@@ -192,8 +192,8 @@ impl Exchange {
             return response;
         }
         let mut tail = self.tail.take();
-        if streams && tail.is_none() && !self.options.error_handlers.is_empty() {
-            tail = Some(Box::new(Tail::new(self.options.clone(), self.context.clone())));
+        if streams && tail.is_none() && !self.options.hooks.error_handlers.is_empty() {
+            tail = Some(Tail::new(self.options.hooks.clone(), self.context.clone()));
         }
         if let Some(tail) = &mut tail {
             tail.head(response.status(), response.headers());

@@ -37,17 +37,31 @@
 //! - The call's id in `x-request-id`, or a new one where that is missing or malformed, is sent back.
 //! - `x-previous-attempts` is the number of attempts before this one. `x-criticality` counts only
 //!   where callers are [trusted](Server::trust_callers).
+//!
+//! # Features
+//!
+//! - `client`: `HttpClient`, a pooled client to give to [`Client`].
+//! - `rustls`: that client also speaks HTTPS.
+//! - `axum`: any extractor of axum as a decoder, any of its responses as an encoder.
+//! - `proto`: protocol buffers as bodies.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 mod body;
+pub mod client;
 pub mod decode;
 pub mod encode;
 mod event;
+mod event_in;
 mod exchange;
 mod json;
 mod lines;
 mod options;
 mod pairs;
+mod pairs_out;
 mod problem;
+#[cfg(feature = "proto")]
+mod proto;
 mod route;
 mod router;
 mod server;
@@ -58,6 +72,7 @@ mod tail;
 mod watch;
 
 pub use body::Body;
+pub use client::Client;
 pub use event::Event;
 pub use options::HeaderNames;
 pub use route::HttpService;

@@ -26,9 +26,15 @@ pub(crate) fn is_json_lines(content_type: &[u8]) -> bool {
 }
 
 /// The values on the lines of a body. Whoever waits for the body's end waits for the stream's.
-pub(crate) fn decode<T: DeserializeOwned + Send + 'static>(mut body: Body) -> Streaming<T> {
+///
+/// What is wrong with a line is the fault of its sender: `blame` says whose that is.
+pub(crate) fn decode<T: DeserializeOwned + Send + 'static>(
+    mut body: Body,
+    blame: fn(Error) -> Error,
+) -> Streaming<T> {
     let ending = body.take_ending();
-    Streaming::new(Values { lines: Lines::new(body), value: PhantomData }).ending(ending)
+    let values = Values { lines: Lines::new(body), blame, value: PhantomData };
+    Streaming::new(values).ending(ending)
 }
 
 /// The body of these values.
@@ -42,6 +48,7 @@ pub(crate) fn encode<T: Serialize + 'static>(values: Streaming<T>) -> Body {
 
 struct Values<T> {
     lines: Lines,
+    blame: fn(Error) -> Error,
     value: PhantomData<fn() -> T>,
 }
 
@@ -53,7 +60,7 @@ impl<T: DeserializeOwned> Stream for Values<T> {
             return Poll::Ready(match ready!(self.lines.poll(task)) {
                 None => None,
                 Some(Ok(line)) if line.trim_ascii().is_empty() => continue,
-                Some(Ok(line)) => Some(json::from_slice(&line)),
+                Some(Ok(line)) => Some(json::from_slice(&line).map_err(self.blame)),
                 Some(Err(error)) => Some(Err(error)),
             });
         }

@@ -1,4 +1,4 @@
-use crate::{Body, Finished, problem};
+use crate::{Body, problem, tail::Hooks};
 use http::{HeaderMap, HeaderName, request::Parts};
 use purlin_endpoint::{Context, Error, Method};
 use std::{fmt, sync::Arc, time::Duration};
@@ -6,8 +6,6 @@ use std::{fmt, sync::Arc, time::Duration};
 pub(crate) type Before = Arc<dyn Fn(Context, &Parts) -> Result<Context, Error> + Send + Sync>;
 pub(crate) type After = Arc<dyn Fn(&Context, &mut HeaderMap) + Send + Sync>;
 pub(crate) type ErrorEncoder = Arc<dyn Fn(&Context, &Error) -> http::Response<Body> + Send + Sync>;
-pub(crate) type ErrorHandler = Arc<dyn Fn(&Context, &Error) + Send + Sync>;
-pub(crate) type Finalizer = Arc<dyn Fn(&Context, &Finished) + Send + Sync>;
 
 /// Everything about a server that can be chosen. [`Server`](crate::Server) documents each.
 #[derive(Clone)]
@@ -21,8 +19,7 @@ pub(crate) struct Options {
     pub(crate) before: Vec<Before>,
     pub(crate) after: Vec<After>,
     pub(crate) error_encoder: Option<ErrorEncoder>,
-    pub(crate) error_handlers: Vec<ErrorHandler>,
-    pub(crate) finalizers: Vec<Finalizer>,
+    pub(crate) hooks: Arc<Hooks>,
 }
 
 impl Default for Options {
@@ -37,19 +34,12 @@ impl Default for Options {
             before: Vec::new(),
             after: Vec::new(),
             error_encoder: None,
-            error_handlers: Vec::new(),
-            finalizers: Vec::new(),
+            hooks: Arc::default(),
         }
     }
 }
 
 impl Options {
-    pub(crate) fn report(&self, context: &Context, error: &Error) {
-        for handler in &self.error_handlers {
-            handler(context, error);
-        }
-    }
-
     pub(crate) fn encode_error(&self, context: &Context, error: &Error) -> http::Response<Body> {
         match &self.error_encoder {
             Some(encoder) => encoder(context, error),

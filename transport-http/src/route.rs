@@ -22,7 +22,20 @@ pub(crate) type BoxFuture = Pin<Box<dyn Future<Output = http::Response<Body>> + 
     note = "a route is a `tower::Service<http::Request<purlin_transport_http::Body>>` that returns an `http::Response` and is `Clone + Send + Sync + 'static`, and whose future is `Send`",
     note = "an endpoint becomes one with `Server::new(endpoint, decode, encode)`"
 )]
-pub trait HttpService: Clone + Send + Sync + 'static {
+pub trait HttpService:
+    Service<
+        http::Request<Body>,
+        Response = http::Response<Self::ResponseBody>,
+        Error: Into<Error>,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    /// The body of its responses.
+    type ResponseBody: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static;
+
     /// Calls it as soon as it is ready. An error becomes a problem document.
     #[doc(hidden)]
     fn route(&mut self, request: http::Request<Body>) -> BoxFuture;
@@ -34,6 +47,8 @@ where
     S: Service<http::Request<Body>, Error: Into<Error>, Future: Send + 'static>,
     R: HttpBody<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
+    type ResponseBody = R;
+
     fn route(&mut self, request: http::Request<Body>) -> BoxFuture {
         match self.poll_ready(&mut Task::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => Box::pin(Called { call: Service::call(self, request) }),

@@ -150,7 +150,9 @@ impl<S, D: Decode, E> Server<S, D, E> {
     /// Shows every error to this, also one that breaks off a stream. It can't change the response.
     #[must_use]
     pub fn error_handler(self, handler: impl Fn(&Context, &Error) + Send + Sync + 'static) -> Self {
-        self.option(|options| options.error_handlers.push(Arc::new(handler)))
+        self.option(|options| {
+            Arc::make_mut(&mut options.hooks).error_handlers.push(Arc::new(handler));
+        })
     }
 
     /// Runs this when the exchange has ended, however it did: with its last byte, with an error, or
@@ -160,7 +162,9 @@ impl<S, D: Decode, E> Server<S, D, E> {
         self,
         finalizer: impl Fn(&Context, &Finished) + Send + Sync + 'static,
     ) -> Self {
-        self.option(|options| options.finalizers.push(Arc::new(finalizer)))
+        self.option(|options| {
+            Arc::make_mut(&mut options.hooks).finalizers.push(Arc::new(finalizer));
+        })
     }
 
     /// How many bytes a request's body may have. Default: 2 MiB. More are answered with 413.

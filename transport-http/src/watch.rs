@@ -131,7 +131,7 @@ impl Watch {
                 return Err(BodyTooLarge { limit }.into());
             }
             if let Some(tail) = &mut self.tail {
-                tail.sent(data.len());
+                tail.moved(data.len());
             }
         }
         Ok(frame)

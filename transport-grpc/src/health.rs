@@ -41,7 +41,7 @@ impl HealthSource for watch::Receiver<bool> {
         async move {
             // Nothing changes any more once the sender is gone.
             if watch::Receiver::changed(&mut receiver).await.is_err() {
-                pending().await
+                pending::<()>().await;
             }
         }
     }

@@ -84,6 +84,24 @@ impl Head {
     }
 }
 
+/// Answers a refused call in the place of a gRPC service: trailers alone, with the refusal's status.
+///
+/// It is for layers around a channel or server whose responses can't be errors of ours, such as
+/// tonic's: `limit.respond(purlin_transport_grpc::to_status)`.
+pub fn to_status<R, B>(refusal: R) -> http::Response<B>
+where
+    R: Into<Error>,
+    B: Default,
+{
+    let context = Context::new();
+    let mut headers = HeaderMap::with_capacity(4);
+    headers.insert(CONTENT_TYPE, GRPC);
+    details::write_error(&mut headers, &context, &refusal.into());
+    let mut response = http::Response::new(B::default());
+    *response.headers_mut() = headers;
+    response
+}
+
 /// A call that is being served.
 pub(crate) struct Serving {
     pub(crate) work: Work,

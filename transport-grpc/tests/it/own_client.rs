@@ -14,6 +14,21 @@ use std::{
 
 /// A channel to a server in this process, by HTTP/2 over pipes.
 pub(crate) fn pipe(server: Server) -> Channel {
+    pipe_any(server)
+}
+
+/// The same to any service.
+pub(crate) fn pipe_any<S, B>(server: S) -> Channel
+where
+    S: Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>
+        + Clone
+        + Send
+        + 'static,
+    S::Error: Into<purlin_endpoint::BoxError>,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<purlin_endpoint::BoxError>,
+{
     let (accept, dial) = purlin_serve::memory();
     tokio::spawn(purlin_serve::Server::new().serve(accept, server, std::future::pending::<()>()));
     let connect = connect_fn(move |_: Uri| {

@@ -9,7 +9,7 @@ use std::{
     any::Any,
     fmt, mem,
     pin::Pin,
-    task::{Context as Task, Poll, ready},
+    task::{Context as Task, Poll},
 };
 
 /// The body of every request and response: bytes that are there, or that come.
@@ -220,10 +220,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match self.watch.take() {
             Some(watch) => self.poll_watched(watch, task),
-            None => Poll::Ready(match ready!(self.poll_kind(task)) {
-                Some(frame) => Some(frame.map_err(Error::from)),
-                None => None,
-            }),
+            None => self.poll_kind(task).map(|frame| frame.map(|f| f.map_err(Error::from))),
         }
     }
 

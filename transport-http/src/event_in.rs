@@ -38,10 +38,9 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let line = match ready!(self.lines.poll(task)).transpose()? {
-                // What is not finished with an empty line was cut off.
-                None => return Poll::Ready(None),
-                Some(line) => line,
+            // What is not finished with an empty line was cut off.
+            let Some(line) = ready!(self.lines.poll(task)).transpose()? else {
+                return Poll::Ready(None);
             };
             let first = mem::take(&mut self.first);
             let line = if first { without_mark(&line) } else { &line };

@@ -96,11 +96,12 @@ impl Exchange {
             for before in &self.options.before {
                 self.context = before(self.context.clone(), &parts)?;
             }
-            if let Some(tail) = &mut self.tail {
-                tail.context = self.context.clone();
-            }
             http::Request::from_parts(parts, body)
         };
+        if let Some(tail) = &mut self.tail {
+            // From here on the caller may leave at any time.
+            tail.context = self.context.clone();
+        }
         match self.context.deadline().is_some_and(|deadline| deadline <= self.started) {
             true => Err(Error::of(Code::DeadlineExceeded)),
             false => Ok(request),
@@ -110,7 +111,7 @@ impl Exchange {
     /// The endpoint's request.
     pub(crate) fn request<Req>(&mut self, message: Req) -> Request<Req> {
         let mut request = Request::new(self.context.clone(), message).started_at(self.started);
-        if self.context.method().is_some_and(|method| method.streams_response()) {
+        if self.context.method().is_some_and(purlin_endpoint::Method::streams_response) {
             self.ending = request.open_end();
         }
         request
@@ -196,6 +197,7 @@ impl Exchange {
             tail = Some(Tail::new(self.options.hooks.clone(), self.context.clone()));
         }
         if let Some(tail) = &mut tail {
+            tail.context = self.context.clone();
             tail.head(response.status(), response.headers());
         }
         let trailing = !trailers.is_empty();

@@ -33,6 +33,7 @@ pub async fn decode_request<T: Message + Default>(
 /// # Errors
 ///
 /// None.
+#[expect(clippy::needless_pass_by_value, reason = "encoders take what they encode")]
 pub fn encode_response<T: Message>(_: &Context, message: T) -> Result<http::Response<Body>, Error> {
     Ok(encode::typed(PROTOBUF, message.encode_to_vec().into()))
 }
@@ -42,6 +43,7 @@ pub fn encode_response<T: Message>(_: &Context, message: T) -> Result<http::Resp
 /// # Errors
 ///
 /// None.
+#[expect(clippy::needless_pass_by_value, reason = "encoders take what they encode")]
 pub fn encode_request<T: Message>(
     _: &Context,
     request: &mut http::Request<Body>,

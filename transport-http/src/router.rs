@@ -72,6 +72,13 @@ struct Table {
     fallback: Option<usize>,
 }
 
+/// Why there is no route.
+enum Missed {
+    Path,
+    /// The path is there, at this node.
+    Method(usize),
+}
+
 /// The methods of one path.
 #[derive(Clone)]
 struct Node {
@@ -156,7 +163,7 @@ impl Router {
     /// As [`route`](Self::route) does.
     #[track_caller]
     #[must_use]
-    pub fn nest(mut self, prefix: &str, inner: Self) -> Self {
+    pub fn nest(mut self, prefix: &str, inner: &Self) -> Self {
         let table = Arc::make_mut(&mut self.table);
         let prefix = prefix.trim_end_matches('/');
         for node in &inner.table.nodes {
@@ -220,13 +227,13 @@ impl Table {
         self.routes.push(route);
     }
 
-    /// The number of the route for a request, or the response if there is none.
-    fn find<B>(&self, request: &mut http::Request<B>) -> Result<usize, http::Response<Body>> {
+    /// The number of the route for a request.
+    fn find<B>(&self, request: &mut http::Request<B>) -> Result<usize, Missed> {
         let Ok(matched) = self.paths.at(request.uri().path()) else {
-            return self.fallback.ok_or_else(|| not_found(request));
+            return self.fallback.ok_or(Missed::Path);
         };
         let node = &self.nodes[*matched.value];
-        let number = node.find(request.method()).ok_or_else(|| node.refuse(request))?;
+        let number = node.find(request.method()).ok_or(Missed::Method(*matched.value))?;
         let params = matched.params.iter();
         let params = params.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let route = MatchedRoute { template: node.template.clone(), params };
@@ -310,7 +317,10 @@ where
         let head_only = request.method() == Method::HEAD;
         let state = match self.table.find(&mut request) {
             Ok(number) => State::Called(self.call_route(number, request.map(Body::new))),
-            Err(response) => State::Answered(Some(response)),
+            Err(Missed::Path) => State::Answered(Some(not_found(&request))),
+            Err(Missed::Method(node)) => {
+                State::Answered(Some(self.table.nodes[node].refuse(&request)))
+            }
         };
         Routing { state, head_only }
     }

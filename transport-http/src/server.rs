@@ -258,7 +258,12 @@ where
         let begun = catch_panic(|| self.begin(&mut exchange, request));
         let state = match begun.map_err(Panicked::into).flatten() {
             Ok(state) => state,
-            Err(error) => State::Failed { error: Some(error) },
+            Err(error) => {
+                // It was asked whether it is ready, and may keep a place for the call that does not
+                // come: its clone does not.
+                self.endpoint = self.endpoint.clone();
+                State::Failed { error: Some(error) }
+            }
         };
         Serving::new(state, exchange, self.encode.clone())
     }

@@ -196,7 +196,7 @@ impl Watch {
     }
 
     /// Tells everybody that the body has ended.
-    pub(crate) fn finish(mut self: Box<Self>, result: Result<(), &Error>) {
+    pub(crate) fn finish(mut self, result: Result<(), &Error>) {
         for ending in self.endings.iter_mut().filter_map(Option::take) {
             ending.finish(result);
         }

@@ -59,7 +59,7 @@ pub async fn json_lines<T: DeserializeOwned + Send + 'static>(
     response: http::Response<Body>,
 ) -> Result<Streaming<T>, Error> {
     expect(&response, "JSON lines", lines::is_json_lines)?;
-    Ok(lines::decode(response.into_body().unlimited(), |error| Error::internal(error)))
+    Ok(lines::decode(response.into_body().unlimited(), Error::internal))
 }
 
 /// Decodes a stream of server-sent events, as they come. A line has at most 2 MiB.

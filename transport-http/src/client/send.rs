@@ -154,7 +154,9 @@ pub(super) fn failed(error: impl Into<BoxError>) -> Error {
 
 #[cfg(feature = "client")]
 fn is_connect(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<purlin_http_client::Error>().is_some_and(|error| error.is_connect())
+    error
+        .downcast_ref::<purlin_http_client::Error>()
+        .is_some_and(purlin_http_client::Error::is_connect)
 }
 
 #[cfg(not(feature = "client"))]

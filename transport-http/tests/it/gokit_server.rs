@@ -139,8 +139,8 @@ struct Foo {
 }
 
 /// Go kit's encoder asks the response for its status and headers; ours is a function that sets them.
-fn pay(context: &Context, foo: Foo) -> Encoded {
-    let mut response = encode::json(context, foo)?;
+fn pay(context: &Context, bill: Foo) -> Encoded {
+    let mut response = encode::json(context, bill)?;
     *response.status_mut() = StatusCode::PAYMENT_REQUIRED;
     response.headers_mut().insert("x-edward", HeaderValue::from_static("Snowden"));
     Ok(response)

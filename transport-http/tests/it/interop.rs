@@ -109,7 +109,7 @@ async fn an_extractor_decodes_with_its_state() {
     let router = axum::Router::new().route("/{id}", get_service(server));
     let response = fetch(&router, "/7?name=Ann").await;
     assert_eq!(
-        (response.status(), &*response.headers()["x-id"].to_str().unwrap()),
+        (response.status(), response.headers()["x-id"].to_str().unwrap()),
         (StatusCode::CREATED, "7")
     );
     assert_eq!(text(response).await, "Hello Ann");

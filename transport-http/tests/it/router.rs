@@ -124,7 +124,7 @@ async fn a_fallback_answers_for_unknown_paths_only() {
 
 #[tokio::test]
 async fn a_nested_router_is_behind_its_prefix() {
-    let outer = Router::new().get("/", saying("root")).nest("/v1/", router());
+    let outer = Router::new().get("/", saying("root")).nest("/v1/", &router());
     assert_eq!(text(get(outer.clone(), "/v1/profiles/7").await).await, "#7");
     assert_eq!(text(get(outer.clone(), "/").await).await, "root");
     assert_eq!(get(outer, "/profiles").await.status(), 404);

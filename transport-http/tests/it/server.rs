@@ -13,10 +13,12 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
+use tower::ServiceExt as _;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Says of its context what is asked.
+#[expect(clippy::type_complexity, reason = "a server has the types of its parts")]
 fn telling(
     tell: fn(&Context) -> String,
 ) -> Server<
@@ -205,7 +207,8 @@ async fn finalizers_see_what_was_really_sent_on_the_error_path() {
     let response = get(server, "/").await;
     let id = response.headers()["x-request-id"].clone();
     let body = text(response).await;
-    let (_, finished) = seen.lock().unwrap().take().unwrap();
+    let (seen_id, finished) = seen.lock().unwrap().take().unwrap();
+    assert_eq!(seen_id.unwrap().as_str(), id);
     assert_eq!(finished.status, Some(StatusCode::NOT_FOUND));
     assert_eq!(finished.headers["content-type"], "application/problem+json");
     assert_eq!(finished.headers["x-request-id"], id);
@@ -337,6 +340,22 @@ async fn a_body_of_another_type_than_the_route_takes_is_unsupported() {
     }
     let response = send(server, post(Some("application/json"), "7")).await;
     assert_eq!(problem(response).await["detail"], "the body must be a string");
+}
+
+#[tokio::test]
+async fn a_request_that_is_refused_keeps_no_place_in_the_endpoint() {
+    let limited = tower::limit::ConcurrencyLimit::new(
+        endpoint_fn(|_: Context, text: String| async move { Ok::<_, Error>(text) }),
+        1,
+    );
+    let mut server = Server::new(limited, decode::json::<String>, encode::json);
+    let mut other = server.clone();
+    let bad = Request::post("/").body(Body::from("x")).unwrap();
+    let response = (&mut server).oneshot(bad).await.unwrap();
+    assert_eq!(response.status(), 415);
+    let good = Request::post("/").header("content-type", "application/json");
+    let response = (&mut other).oneshot(good.body(Body::from("\"x\"")).unwrap()).await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]

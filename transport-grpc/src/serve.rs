@@ -14,11 +14,13 @@ use crate::{
 };
 use bytes::Buf;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method as Verb, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, CONTENT_TYPE},
+    request::Parts,
 };
 use purlin_endpoint::{
-    BoxError, Code, Context, Criticality, Error, Peer, Reply, RequestId, Service, catch_panic,
+    BoxError, Code, Context, Criticality, Error, Method, Peer, Reply, RequestId, Service,
+    catch_panic,
 };
 use std::{
     convert::Infallible,
@@ -111,14 +113,14 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Responding {
         match ContentType::of(request.headers()) {
-            ContentType::Protobuf if request.method() == Verb::POST => {}
+            ContentType::Protobuf if request.method() == http::Method::POST => {}
             ContentType::Protobuf => return Responding::now(not_post()),
             ContentType::OtherCodec => return Responding::now(not_grpc()),
             ContentType::Other => return elsewhere(self.fallback.clone(), request),
         }
         let (parts, body) = request.into_parts();
         let body = any_body(body);
-        catch_panic(|| self.begin(parts, body)).unwrap_or_else(|panicked| {
+        catch_panic(|| self.begin(&parts, body)).unwrap_or_else(|panicked| {
             let context = Context::new();
             Responding::now(Head::new(&context, self.options()).failed(&context, &panicked.into()))
         })
@@ -159,39 +161,23 @@ impl<F> Server<F> {
     }
 
     /// Reads the head of a call, and begins it or refuses it.
-    fn begin(&mut self, mut parts: http::request::Parts, body: AnyBody) -> Responding {
+    fn begin(&mut self, parts: &Parts, body: AnyBody) -> Responding {
         let started = Instant::now();
         let options = self.options.clone();
         let route = self.own.route(&self.routes, parts.uri.path());
-        let mut context = Context::new()
-            .with_reply(Reply::open())
-            .with_request_id(request_id(&parts.headers, &options))
-            .with_attempt(number(&parts.headers, &ATTEMPTS).unwrap_or(0));
-        if let Some((method, _)) = &route {
-            context = context.with_method(method);
-        }
-        if let Some(peer) = parts.extensions.remove::<Peer>() {
-            context = context.with_peer(peer);
-        }
-        if let Some(criticality) = criticality(&parts.headers, &options) {
-            context = context.with_criticality(criticality);
-        }
+        let context = read_context(parts, route.as_ref().map(|(method, _)| *method), &options);
         let mut head = Head::new(&context, &options);
-        let admitted = admit(context.clone(), &parts, &options, started);
-        let (context, outcome) = match admitted {
-            Ok(admitted) => (admitted, Ok(())),
+        let admitted = admit(context.clone(), &parts.headers, &options, started);
+        let (context, admitted) = match admitted {
+            Ok(context) => (context, Ok(())),
             Err(error) => (context, Err(error)),
         };
         let mut finish = Finish::new(options.clone(), context.clone());
-        let outcome = outcome.and_then(|()| {
-            let Some((_, route)) = route else {
-                return Err(Error::of(Code::Unimplemented)
-                    .public(format!("there is no method {}", parts.uri.path())));
-            };
-            let reading = reading(&parts.headers, &options)?;
-            Ok((route, reading))
+        let begun = admitted.and_then(|()| {
+            let (_, route) = route.ok_or_else(|| unknown(parts.uri.path()))?;
+            Ok((route, reading(&parts.headers, &options)?))
         });
-        match outcome {
+        match begun {
             Ok((route, reading)) => {
                 let writing = head.writing(&parts.headers, &options);
                 let frames = Frames::new(body, reading);
@@ -207,14 +193,37 @@ impl<F> Server<F> {
     }
 }
 
+fn unknown(path: &str) -> Error {
+    Error::of(Code::Unimplemented).public(format!("there is no method {path}"))
+}
+
+/// What the head of a call says.
+fn read_context(parts: &Parts, method: Option<&'static Method>, options: &Options) -> Context {
+    let headers = &parts.headers;
+    let mut context = Context::new()
+        .with_reply(Reply::open())
+        .with_request_id(request_id(headers, options))
+        .with_attempt(number(headers, &ATTEMPTS).unwrap_or(0));
+    if let Some(method) = method {
+        context = context.with_method(method);
+    }
+    if let Some(peer) = parts.extensions.get::<Peer>() {
+        context = context.with_peer(peer.clone());
+    }
+    if let Some(criticality) = criticality(headers, options) {
+        context = context.with_criticality(criticality);
+    }
+    context
+}
+
 /// Sets the deadline, and runs what the user has put in front of the call.
 fn admit(
     mut context: Context,
-    parts: &http::request::Parts,
+    headers: &HeaderMap,
     options: &Options,
     started: Instant,
 ) -> Result<Context, Error> {
-    if let Some(timeout) = timeout(&parts.headers, options)? {
+    if let Some(timeout) = timeout(headers, options)? {
         if timeout.is_zero() {
             return Err(expired());
         }
@@ -224,7 +233,7 @@ fn admit(
         }
     }
     for before in &options.before {
-        context = before(context, &parts.headers)?;
+        context = before(context, headers)?;
     }
     Ok(context)
 }

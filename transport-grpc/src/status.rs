@@ -41,11 +41,15 @@ pub(crate) fn code_of_reset(_: &(dyn StdError + 'static)) -> Option<Code> {
 }
 
 /// Whether the server has certainly not begun with what failed so.
+#[cfg(feature = "client")]
 pub(crate) fn is_unreached(error: &(dyn StdError + 'static)) -> bool {
-    #[cfg(feature = "client")]
-    return reset(error) == Some(h2::Reason::REFUSED_STREAM);
-    #[cfg(not(feature = "client"))]
-    return false;
+    reset(error) == Some(h2::Reason::REFUSED_STREAM)
+}
+
+/// Without HTTP/2 at hand nothing is certain.
+#[cfg(not(feature = "client"))]
+pub(crate) fn is_unreached(_: &(dyn StdError + 'static)) -> bool {
+    false
 }
 
 #[cfg(feature = "client")]

@@ -30,7 +30,7 @@ impl Drop for Held {
 }
 
 /// A greeting every second, for ever.
-struct Ticks(Interval, Option<Held>);
+struct Ticks(Interval, #[expect(dead_code, reason = "it is there to be dropped")] Option<Held>);
 
 impl Stream for Ticks {
     type Item = Result<String, Error>;

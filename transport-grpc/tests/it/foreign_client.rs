@@ -36,8 +36,8 @@ impl futures_core::Stream for Names {
     }
 }
 
-fn names(names: &[&'static str]) -> Names {
-    Names(names.to_vec().into_iter())
+fn names<const N: usize>(names: [&'static str; N]) -> Names {
+    Names(Vec::from(names).into_iter())
 }
 
 async fn all(mut stream: tonic::Streaming<Greeting>) -> Result<Vec<String>, tonic::Status> {
@@ -66,12 +66,12 @@ async fn a_foreign_client_calls_all_four_kinds() {
         assert_eq!(many, ["Hello, Ann!", "Hallo, Ann!", "Ciao, Ann!"]);
 
         grpc.ready().await.unwrap();
-        let request = tonic::Request::new(names(&["Ann", "Bob"]));
+        let request = tonic::Request::new(names(["Ann", "Bob"]));
         let one = grpc.client_streaming(request, path("GreetAll"), Codec::default()).await;
         assert_eq!(one.unwrap().into_inner().greeting, "Hello, Ann and Bob!");
 
         grpc.ready().await.unwrap();
-        let request = tonic::Request::new(names(&["Ann", "Bob"]));
+        let request = tonic::Request::new(names(["Ann", "Bob"]));
         let chat = grpc.streaming(request, path("Chat"), Codec::default()).await;
         let chat = all(chat.unwrap().into_inner()).await.unwrap();
         assert_eq!(chat, ["Hello, Ann!", "Hello, Bob!"]);
@@ -88,7 +88,7 @@ async fn a_foreign_client_reads_our_errors() {
     assert!(!status.details().is_empty());
 
     grpc.ready().await.unwrap();
-    let request = tonic::Request::new(names(&["Ann", ""]));
+    let request = tonic::Request::new(names(["Ann", ""]));
     let chat = grpc.streaming(request, path("Chat"), Codec::default()).await;
     let status = all(chat.unwrap().into_inner()).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "name is missing"));

@@ -345,3 +345,72 @@ async fn a_client_is_an_endpoint_like_any_other() {
     let request = Request::new(Context::new(), "Ann".to_owned());
     assert_eq!(own.call(request).await.unwrap(), "Hello, Ann!");
 }
+
+/// A channel to a server that resets each call for this reason.
+fn resetting(reason: h2::Reason) -> Channel {
+    let connect = connect_fn(move |_: Uri| async move {
+        let (ours, theirs) = tokio::io::duplex(4096);
+        tokio::spawn(async move {
+            let mut connection = h2::server::handshake(theirs).await.unwrap();
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_reset(reason);
+            }
+        });
+        Ok(ours)
+    });
+    Channel::over(connect, Uri::from_static("http://greeter"))
+}
+
+#[tokio::test]
+async fn a_reset_is_what_its_reason_says() {
+    use h2::Reason;
+    let table = [
+        (Reason::REFUSED_STREAM, Code::Unavailable, true),
+        (Reason::CANCEL, Code::Cancelled, false),
+        (Reason::ENHANCE_YOUR_CALM, Code::ResourceExhausted, false),
+        (Reason::INADEQUATE_SECURITY, Code::PermissionDenied, false),
+        (Reason::PROTOCOL_ERROR, Code::Internal, false),
+        (Reason::INTERNAL_ERROR, Code::Internal, false),
+    ];
+    for (reason, code, unreached) in table {
+        let client = Client::unary(resetting(reason), &GREETING, to_name, from_greeting);
+        let error = client.invoke(Context::new(), "Ann".to_owned()).await.unwrap_err();
+        assert_eq!((error.code(), error.is_unreached()), (code, unreached), "{reason}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_fail_at_once_for_a_while_after_connecting_failed() {
+    let attempts = Arc::new(Mutex::new(0));
+    let counted = attempts.clone();
+    let connect = connect_fn(move |_: Uri| {
+        *counted.lock().unwrap() += 1;
+        async { Err::<tokio::io::DuplexStream, _>(std::io::ErrorKind::ConnectionRefused.into()) }
+    });
+    let channel = Channel::over(connect, Uri::from_static("http://greeter"))
+        .backoff(Duration::from_secs(1), Duration::from_secs(2));
+    let client = Client::unary(channel, &GREETING, to_name, from_greeting);
+    let call = async || client.invoke(Context::new(), "Ann".to_owned()).await.unwrap_err();
+    for (wait, expected) in [(0, 1), (790, 1), (420, 2), (1270, 2), (1000, 3)] {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        assert_eq!(call().await.code(), Code::Unavailable);
+        assert_eq!(*attempts.lock().unwrap(), expected, "after {wait} ms more");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_takes_no_longer_than_it_may() {
+    let connect =
+        connect_fn(|_: Uri| std::future::pending::<std::io::Result<tokio::io::DuplexStream>>());
+    let channel = Channel::over(connect, Uri::from_static("http://greeter"));
+    let begun = tokio::time::Instant::now();
+    let error = channel.connect().await.unwrap_err();
+    assert_eq!((error.code(), begun.elapsed().as_secs()), (Code::Unavailable, 5));
+    // A call's own deadline ends the waiting too.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let client = Client::unary(channel, &GREETING, to_name, from_greeting);
+    let begun = tokio::time::Instant::now();
+    let context = Context::new().with_timeout(Duration::from_secs(1));
+    let error = client.invoke(context, "Ann".to_owned()).await.unwrap_err();
+    assert_eq!((error.code(), begun.elapsed().as_secs()), (Code::DeadlineExceeded, 1));
+}

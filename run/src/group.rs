@@ -12,6 +12,7 @@ type Start = Box<dyn FnOnce(Stop) -> Work + Send>;
 /// Actors that start together and stop in order: see the [crate](crate) for the order.
 pub struct Group {
     actors: Vec<(Name, Start)>,
+    started: Vec<Box<dyn FnOnce() + Send>>,
     before: Vec<(Name, Work)>,
     after: Vec<(Name, Work)>,
     signals: Option<Second>,
@@ -26,6 +27,7 @@ impl Group {
     pub fn new() -> Self {
         Self {
             actors: Vec::new(),
+            started: Vec::new(),
             before: Vec::new(),
             after: Vec::new(),
             signals: None,
@@ -61,6 +63,14 @@ impl Group {
     #[must_use]
     pub fn on_second_signal(self, second: impl Fn(Signal) + Send + Sync + 'static) -> Self {
         Self { signals: Some(Arc::new(second)), ..self }
+    }
+
+    /// Does this right before the actors start, when signals are listened to already: whoever is told
+    /// of the start here may send one at once.
+    #[must_use]
+    pub fn on_start(mut self, started: impl FnOnce() + Send + 'static) -> Self {
+        self.started.push(Box::new(started));
+        self
     }
 
     /// Adds a step that is done when the stop begins, before the actors are told.
@@ -125,6 +135,9 @@ impl Group {
         let mut watchers = JoinSet::new();
         if let Some(second) = &self.signals {
             running.watch(signal::watch(&mut watchers, second));
+        }
+        for started in self.started {
+            started();
         }
         for (name, start) in self.actors {
             running.spawn(name, start(Stop::new(told.clone())));

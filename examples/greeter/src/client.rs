@@ -8,7 +8,7 @@ use greeter::{
 use purlin::{
     Context, Endpoint as _,
     http_client::HttpClient,
-    log::{Format, Level, Logger},
+    log::{Level, Logger},
     timeout::Timeout,
     transport_grpc::Channel,
 };
@@ -36,9 +36,9 @@ struct Config {
     /// The longest that the call may take.
     #[arg(long, env = "GREETER_TIMEOUT", default_value = "5s")]
     timeout: humantime::Duration,
-    /// The least level that is logged: debug, info, warn or error.
-    #[arg(long, env = "GREETER_LOG_LEVEL", default_value = "error")]
-    log_level: Level,
+    /// The least level that is logged: debug, info, warn or error. Nothing is unless it is set.
+    #[arg(long, env = "GREETER_LOG_LEVEL")]
+    log_level: Option<Level>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -59,7 +59,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Box<dyn Error>> {
-    let log = Logger::new(Format::Logfmt, io::stderr()).level(config.log_level);
+    let log = match config.log_level {
+        Some(level) => Logger::logfmt(io::stderr()).level(level),
+        None => Logger::discard(),
+    };
     let timeout = Timeout::new(Duration::from(config.timeout)).layer()?;
     let channel = || -> Result<Channel, Box<dyn Error>> {
         Ok(Channel::new(format!("http://{}", config.grpc_addr).parse()?))

@@ -39,6 +39,9 @@ struct Config {
     /// The least level that is logged: debug, info, warn or error.
     #[arg(long, env = "GREETER_LOG_LEVEL", default_value = "info")]
     log_level: Level,
+    /// How long a greeting takes: to try timeouts and drains.
+    #[arg(long, env = "GREETER_DELAY", default_value = "0s")]
+    delay: humantime::Duration,
     /// The longest that a call may take.
     #[arg(long, env = "GREETER_TIMEOUT", default_value = "10s")]
     timeout: humantime::Duration,
@@ -68,7 +71,7 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
 
     // The onion, from the inside out: service, endpoints, transports.
     let timeout = Timeout::new(config.timeout.into()).layer()?;
-    let endpoints = Endpoints::new(Polite, &log, &timeout);
+    let endpoints = Endpoints::new(Polite { delay: config.delay.into() }, &log, &timeout);
     let http = transport::http::router(&endpoints);
     let grpc = transport::grpc::server(&endpoints)?.health(health.subscribe());
     let debug = health.service();
@@ -77,12 +80,13 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let http_port = bind("--http-addr", &config.http_addr).await?;
     let grpc_port = bind("--grpc-addr", &config.grpc_addr).await?;
     let debug_port = bind("--debug-addr", &config.debug_addr).await?;
-    announce(http_port.local_addr()?, grpc_port.local_addr()?, debug_port.local_addr()?)?;
+    let ports = (http_port.local_addr()?, grpc_port.local_addr()?, debug_port.local_addr()?);
 
     let server = serving(&log, config.drain.into());
     let (http_server, grpc_server, debug_server) = (server.clone(), server.clone(), server);
     let stopped = Group::new()
         .signals()
+        .on_start(move || announce(ports))
         .actor("http", |stop| http_server.serve(http_port, http, stop.requested()).map(|_| ()))
         .actor("grpc", |stop| grpc_server.serve(grpc_port, grpc, stop.requested()).map(|_| ()))
         .actor("debug", |stop| debug_server.serve(debug_port, debug, stop.requested()).map(|_| ()))
@@ -108,12 +112,13 @@ async fn bind(flag: &str, address: &str) -> Result<TcpListener, String> {
 }
 
 /// Says what is listening, and how to call it.
-fn announce(http: SocketAddr, grpc: SocketAddr, debug: SocketAddr) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "HTTP   http://{http}    curl 'http://{http}/greeting?name=Ann'")?;
-    let call =
-        format!("grpcurl -plaintext -d '{{\"name\":\"Ann\"}}' {grpc} greeter.Greeter/Greeting");
-    writeln!(out, "gRPC   {grpc}           {call}")?;
-    writeln!(out, "debug  http://{debug}    curl http://{debug}/readyz")?;
-    out.flush()
+fn announce((http, grpc, debug): (SocketAddr, SocketAddr, SocketAddr)) {
+    let message = r#"{"name":"Ann"}"#;
+    let text = format!(
+        "HTTP   http://{http}    curl 'http://{http}/greeting?name=Ann'\n\
+         gRPC   {grpc}           grpcurl -plaintext -d '{message}' {grpc} greeter.Greeter/Greeting\n\
+         debug  http://{debug}    curl http://{debug}/readyz\n"
+    );
+    // Where nobody reads this, it serves all the same.
+    let _ = io::stdout().write_all(text.as_bytes());
 }

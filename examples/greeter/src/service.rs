@@ -1,6 +1,6 @@
 //! The business: it knows nothing of endpoints, transports or Purlin.
 
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, time::Duration};
 
 /// Greets people.
 pub trait Greeter: Send + Sync + 'static {
@@ -48,7 +48,10 @@ impl Error for GreeterError {}
 
 /// Greets politely.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Polite;
+pub struct Polite {
+    /// How long a greeting takes.
+    pub delay: Duration,
+}
 
 impl Greeter for Polite {
     async fn health(&self) -> bool {
@@ -56,8 +59,11 @@ impl Greeter for Polite {
     }
 
     async fn greeting(&self, name: String) -> Result<String, GreeterError> {
-        let hello = hello("en").unwrap_or_default();
-        checked("name", &name).map(|()| format!("{hello}, {name}!"))
+        checked("name", &name)?;
+        if !self.delay.is_zero() {
+            tokio::time::sleep(self.delay).await;
+        }
+        Ok(format!("{}, {name}!", hello("en").unwrap_or_default()))
     }
 
     async fn greet_many(
@@ -114,8 +120,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_is_greeted_by_name() {
-        assert_eq!(Polite.greeting("Ann".to_owned()).await.unwrap(), "Hello, Ann!");
-        assert_eq!(Polite.greeting("é".repeat(256)).await.unwrap().chars().count(), 264);
+        assert_eq!(Polite::default().greeting("Ann".to_owned()).await.unwrap(), "Hello, Ann!");
+        assert_eq!(Polite::default().greeting("é".repeat(256)).await.unwrap().chars().count(), 264);
     }
 
     #[tokio::test]
@@ -126,22 +132,30 @@ mod tests {
             ("Ann\n".to_owned(), "name contains a control character"),
             ("\u{7f}".to_owned(), "name contains a control character"),
         ] {
-            assert_eq!(Polite.greeting(name).await.unwrap_err().to_string(), message);
+            assert_eq!(Polite::default().greeting(name).await.unwrap_err().to_string(), message);
         }
     }
 
     #[tokio::test]
     async fn each_person_is_greeted_in_each_language() {
         let words = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let all = Polite.greet_many(words(&["Ann", "Bo"]), words(&["en", "de"])).await.unwrap();
+        let all = Polite::default()
+            .greet_many(words(&["Ann", "Bo"]), words(&["en", "de"]))
+            .await
+            .unwrap();
         let all: Vec<_> = all.collect();
         assert_eq!(all, ["Hello, Ann!", "Hallo, Ann!", "Hello, Bo!", "Hallo, Bo!"]);
 
-        let error = Polite.greet_many(words(&["Ann"]), words(&["en", "xx"])).await.err().unwrap();
+        let error = Polite::default()
+            .greet_many(words(&["Ann"]), words(&["en", "xx"]))
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.to_string(), "languages[1] is not one of de, en, es, fr, it");
-        let error = Polite.greet_many(words(&["Ann", ""]), Vec::new()).await.err().unwrap();
+        let error =
+            Polite::default().greet_many(words(&["Ann", ""]), Vec::new()).await.err().unwrap();
         assert_eq!(error.to_string(), "names[1] is missing");
-        let error = Polite.greet_many(Vec::new(), Vec::new()).await.err().unwrap();
+        let error = Polite::default().greet_many(Vec::new(), Vec::new()).await.err().unwrap();
         assert_eq!(error.to_string(), "names is missing");
     }
 }

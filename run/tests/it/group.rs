@@ -172,3 +172,26 @@ async fn a_group_that_is_dropped_takes_its_actors_along() {
     tokio::task::yield_now().await;
     assert_eq!(Arc::strong_count(&held), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_on_start_comes_before_any_actor() {
+    let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let (one, two, three) = (say.clone(), say.clone(), say);
+    Group::new()
+        .on_start(move || one.send("started").unwrap())
+        .actor("first", move |_| {
+            two.send("first").unwrap();
+            async {}
+        })
+        .actor("second", move |_| {
+            three.send("second").unwrap();
+            async {}
+        })
+        .run()
+        .await;
+    let mut order = Vec::new();
+    while let Some(word) = said.recv().await {
+        order.push(word);
+    }
+    assert_eq!(order, ["started", "first", "second"]);
+}

@@ -1,0 +1,98 @@
+//! A signal loses no call, and nothing holds up the end.
+
+use crate::process::Greeter;
+use greeter::{endpoints::GreetingRequest, transport};
+use purlin::{Context, Endpoint as _, http_client::HttpClient, transport_grpc::Channel};
+use rustix::process::Signal;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+/// Waits until so many calls are in flight, as the process itself sees its sockets.
+const IN_FLIGHT: usize = 200;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_loses_no_call_and_ends_in_time() {
+    let mut greeter = Greeter::start(&["--delay", "2s", "--drain", "5s", "--log-level", "warn"]);
+
+    let mut stuck = TcpStream::connect(greeter.http).unwrap();
+    stuck.write_all(b"GET /greeting?name=Stuck HTTP/1.1\r\nhost: ").unwrap();
+    let mut idle = TcpStream::connect(greeter.http).unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    assert_ne!(idle.read(&mut [0; 1024]).unwrap(), 0);
+
+    let mut calls = Vec::new();
+    let address = greeter.http.to_string();
+    let channel = Channel::new(format!("http://{}", greeter.grpc).parse().unwrap());
+    for n in 0..IN_FLIGHT {
+        let request = GreetingRequest { name: format!("caller {n}") };
+        let context = Context::new();
+        calls.push(if n % 2 == 0 {
+            let endpoint = transport::http::greeting(HttpClient::new(), &address).unwrap();
+            tokio::spawn(async move { endpoint.invoke(context, request).await })
+        } else {
+            let endpoint = transport::grpc::greeting(channel.clone());
+            tokio::spawn(async move { endpoint.invoke(context, request).await })
+        });
+    }
+    // sleeps: a call in flight shows no sign of it before it is answered, two seconds later.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let signalled = Instant::now();
+    greeter.signal(Signal::TERM);
+
+    for (n, call) in calls.into_iter().enumerate() {
+        let reply = call.await.unwrap().unwrap_or_else(|error| panic!("call {n}: {error:#}"));
+        assert_eq!(reply.greeting, format!("Hello, caller {n}!"));
+    }
+    let (status, lines) = tokio::task::spawn_blocking(move || greeter.wait()).await.unwrap();
+    assert!(status.success(), "{status}: {lines}");
+    let took = signalled.elapsed();
+    assert!(took < Duration::from_secs(7), "it took {took:?} to stop");
+    assert!(TcpStream::connect(&address).is_err(), "nothing listens any more");
+}
+
+#[test]
+fn a_second_signal_exits_at_once() {
+    let mut greeter = Greeter::start(&["--delay", "60s", "--drain", "60s", "--timeout", "60s"]);
+    let mut call = TcpStream::connect(greeter.http).unwrap();
+    call.write_all(b"GET /greeting?name=Ann HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    let debug = greeter.debug;
+    let ready = || {
+        let mut stream = TcpStream::connect(debug).ok()?;
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    };
+    assert!(ready().unwrap().starts_with("HTTP/1.1 200"));
+    greeter.signal(Signal::INT);
+    // The first signal has been seen when the ports are closed.
+    while TcpStream::connect(debug).is_ok() {
+        std::thread::yield_now();
+    }
+    let begun = Instant::now();
+    greeter.signal(Signal::INT);
+    let (status, _) = greeter.wait();
+    assert_eq!(status.code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(10), "a second signal waits for nothing");
+}
+
+#[test]
+fn readiness_ends_before_the_ports_close() {
+    let mut greeter = Greeter::start(&["--drain-delay", "2s"]);
+    greeter.signal(Signal::TERM);
+    let answer = loop {
+        let mut stream = TcpStream::connect(greeter.debug).expect("it still accepts");
+        stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        if !answer.starts_with("HTTP/1.1 200") {
+            break answer;
+        }
+    };
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(TcpStream::connect(greeter.http).is_ok(), "it accepts until the delay is over");
+    assert!(greeter.wait().0.success());
+}

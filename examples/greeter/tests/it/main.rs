@@ -1,0 +1,7 @@
+//! The greeter as its users meet it: as a process, over sockets, with clients that are not ours.
+
+mod drain;
+mod faults;
+mod foreign;
+mod process;
+mod readme;

@@ -299,6 +299,9 @@ impl fmt::Debug for Body {
 
 /// The trailers that were written into a reply, as headers.
 pub(crate) fn header_map(written: Vec<(String, String)>) -> Option<HeaderMap> {
+    if written.is_empty() {
+        return None;
+    }
     let mut map = HeaderMap::new();
     for (name, value) in written {
         // A name or value that no header can have is not sent.

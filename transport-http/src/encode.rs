@@ -43,7 +43,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// If the value can't be serialized: an internal error.
 pub fn json<T: Serialize>(_: &Context, value: T) -> Result<http::Response<Body>, Error> {
     let body = serde_json::to_vec(&value).map_err(Error::internal)?;
-    Ok(typed("application/json", body.into()))
+    Ok(typed(const { HeaderValue::from_static("application/json") }, body.into()))
 }
 
 /// Answers 204, without a body.
@@ -63,7 +63,7 @@ pub fn no_content<T>(_: &Context, _: T) -> Result<http::Response<Body>, Error> {
 ///
 /// None.
 pub fn raw<T: Into<Bytes>>(_: &Context, bytes: T) -> Result<http::Response<Body>, Error> {
-    Ok(typed("application/octet-stream", bytes.into().into()))
+    Ok(typed(const { HeaderValue::from_static("application/octet-stream") }, bytes.into().into()))
 }
 
 /// Sends text, as `text/plain`.
@@ -72,7 +72,7 @@ pub fn raw<T: Into<Bytes>>(_: &Context, bytes: T) -> Result<http::Response<Body>
 ///
 /// None.
 pub fn text<T: Into<String>>(_: &Context, text: T) -> Result<http::Response<Body>, Error> {
-    Ok(typed("text/plain; charset=utf-8", text.into().into()))
+    Ok(typed(const { HeaderValue::from_static("text/plain; charset=utf-8") }, text.into().into()))
 }
 
 /// Streams one JSON value a line, as they come, as `application/x-ndjson`.
@@ -87,7 +87,7 @@ pub fn json_lines<T: Serialize + 'static>(
     _: &Context,
     values: Streaming<T>,
 ) -> Result<http::Response<Body>, Error> {
-    Ok(typed(lines::CONTENT_TYPE, lines::encode(values)))
+    Ok(typed(const { HeaderValue::from_static(lines::CONTENT_TYPE) }, lines::encode(values)))
 }
 
 /// Streams server-sent events, as they come. When there was none for 15 s, a comment is sent.
@@ -101,7 +101,7 @@ pub fn json_lines<T: Serialize + 'static>(
 pub fn sse(_: &Context, events: Streaming<Event>) -> Result<http::Response<Body>, Error> {
     let body =
         stream::body_with_heartbeat(events, |event| Ok(event.to_bytes()), HEARTBEAT, b":\n\n");
-    let mut response = typed("text/event-stream", body);
+    let mut response = typed(const { HeaderValue::from_static("text/event-stream") }, body);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     Ok(response)
 }
@@ -118,8 +118,9 @@ pub fn status<T>(
     }
 }
 
-pub(crate) fn typed(content_type: &'static str, body: Body) -> http::Response<Body> {
+/// A response of this type. The value is a constant, as checking one costs more than sending it.
+pub(crate) fn typed(content_type: HeaderValue, body: Body) -> http::Response<Body> {
     let mut response = http::Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }

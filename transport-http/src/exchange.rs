@@ -123,17 +123,20 @@ impl Exchange {
         response: Res,
         encode: impl FnOnce(&Context, Res) -> Result<http::Response<Body>, Error>,
     ) -> Result<http::Response<Body>, Error> {
-        let mut headers = HeaderMap::new();
-        for after in &self.options.after {
-            after(&self.context, &mut headers);
-        }
+        let headers = (!self.options.after.is_empty()).then(|| {
+            let mut headers = HeaderMap::new();
+            for after in &self.options.after {
+                after(&self.context, &mut headers);
+            }
+            headers
+        });
         let context = &self.context;
         let mut response = match &mut self.ending {
             // The guards that wait for the end of the stream learn if this panics.
             Some(ending) => ending.scoped(|| encode(context, response)),
             None => encode(context, response),
         }?;
-        if !headers.is_empty() {
+        if let Some(mut headers) = headers {
             // What the encoder says of its own body is not to be overruled.
             headers.extend(std::mem::take(response.headers_mut()));
             *response.headers_mut() = headers;

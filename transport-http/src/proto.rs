@@ -1,6 +1,7 @@
 //! Protocol buffers as bodies, on both sides.
 
 use crate::{Body, client, decode, encode};
+use http::HeaderValue;
 use prost::Message;
 use purlin_endpoint::{Code, Context, Error};
 
@@ -35,7 +36,7 @@ pub async fn decode_request<T: Message + Default>(
 /// None.
 #[expect(clippy::needless_pass_by_value, reason = "encoders take what they encode")]
 pub fn encode_response<T: Message>(_: &Context, message: T) -> Result<http::Response<Body>, Error> {
-    Ok(encode::typed(PROTOBUF, message.encode_to_vec().into()))
+    Ok(encode::typed(const { HeaderValue::from_static(PROTOBUF) }, message.encode_to_vec().into()))
 }
 
 /// Sends a body that is a protocol buffer.

@@ -280,11 +280,10 @@ impl RequestId {
         // An odd stride visits every number once, and neighbours share no visible digits.
         let count = count.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
         let mut bytes = [0; INLINE];
-        for (index, byte) in
-            process.to_be_bytes().into_iter().chain(count.to_be_bytes()).enumerate()
-        {
-            bytes[2 * index] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            bytes[2 * index + 1] = b"0123456789abcdef"[usize::from(byte & 15)];
+        let number = (u128::from(*process) << 64) | u128::from(count);
+        for (pair, byte) in bytes.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
         }
         Self(Id::Inline { length: 32, bytes })
     }

@@ -5,6 +5,7 @@ mod axum_plain;
 mod greeter;
 mod hyper_raw;
 mod metering;
+mod purlin;
 mod tonic_full;
 mod tonic_plain;
 
@@ -62,10 +63,15 @@ pub(crate) const SERVERS: &[Server] = &[
     http("raw-hyper", "hyper http1, one `match`", Start::Here(hyper_raw::serve)),
     http("axum", "axum::serve, Query, Json, no layer", Start::Here(axum_plain::serve)),
     http("axum-full", "TraceLayer line, metrics, governor", Start::Here(axum_full::serve)),
+    http("purlin", "Router, query, JSON, no layer", Start::Here(purlin::http)),
+    http("purlin-open", "the same without protections", Start::Here(purlin::http_open)),
+    http("purlin-log", "one line per call", Start::Here(purlin::http_log)),
     http("gokit", "gorilla/mux, no middleware", Start::GoKit(&["-http"])),
     http("gokit-full", "limiter, breaker, two lines, metrics", Start::GoKit(&["-full", "-http"])),
     grpc("tonic", "tonic, no layer", Start::Here(tonic_plain::serve)),
     grpc("tonic-full", "TraceLayer line, metrics, governor", Start::Here(tonic_full::serve)),
+    grpc("purlin", "no layer", Start::Here(purlin::grpc)),
+    grpc("purlin-log", "one line per call", Start::Here(purlin::grpc_log)),
     grpc("gokit", "grpc-go, no middleware", Start::GoKit(&["-grpc"])),
     grpc("gokit-full", "limiter, breaker, two lines, metrics", Start::GoKit(&["-full", "-grpc"])),
 ];

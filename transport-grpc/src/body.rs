@@ -60,7 +60,7 @@ impl Body {
         Self(Inner::Request(messages))
     }
 
-    pub(crate) const fn other(body: AnyBody) -> Self {
+    pub(crate) fn other(body: AnyBody) -> Self {
         Self(Inner::Other(body))
     }
 }
@@ -90,7 +90,7 @@ impl http_body::Body for Body {
                     Poll::Ready(_) => Poll::Ready(None),
                 }
             }
-            Inner::Other(body) => Pin::new(body).poll_frame(task),
+            Inner::Other(body) => body.as_mut().poll_frame(task),
         }
     }
 

@@ -3,8 +3,8 @@
 use crate::gzip;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::HeaderMap;
-use http_body::Body;
-use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use prost::Message;
 use purlin_endpoint::{BoxError, Code, Error};
 use std::{
@@ -71,16 +71,47 @@ pub(crate) struct Reading {
 }
 
 /// A body of any kind, as one type.
-pub(crate) type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
 /// Makes any body that one type.
 pub(crate) fn any_body<B>(body: B) -> AnyBody
 where
     B: Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
 {
-    body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-        .map_err(Into::into)
-        .boxed_unsync()
+    Box::pin(Plain { body })
+}
+
+pin_project! {
+    /// A body whose data are plain bytes, as long as they were.
+    struct Plain<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B: Body<Data: Buf, Error: Into<BoxError>>> Body for Plain<B> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = ready!(self.project().body.poll_frame(task));
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(Into::into)?;
+            // Bytes stay where they are.
+            Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Reads the messages of a body.
@@ -142,7 +173,7 @@ impl Frames {
                     Ok(None)
                 });
             }
-            match ready!(Pin::new(&mut self.body).poll_frame(task)) {
+            match ready!(self.body.as_mut().poll_frame(task)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         self.any_data |= !data.is_empty();

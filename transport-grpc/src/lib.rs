@@ -75,7 +75,7 @@
 //!
 //! # Features
 //!
-//! - `client`: [`Channel`], one connection that is made again when it breaks; and resets of a
+//! - `client`: `Channel`, one connection that is made again when it breaks; and resets of a
 //!   stream are told apart, so that a call that the server has refused to begin is
 //!   [`unreached`](purlin_endpoint::Error::is_unreached).
 

@@ -256,3 +256,52 @@ async fn the_same_layer_refuses_an_endpoint_of_ours_with_an_error() {
     assert_eq!(error.code(), Code::ResourceExhausted);
     assert_eq!(error.retry_delay(), Some(Duration::from_secs(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_waits_until_its_endpoint_is_ready() {
+    let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let seen = most.clone();
+    let slow = endpoint_fn(move |_: Context, name: String| {
+        let (running, most) = (running.clone(), most.clone());
+        async move {
+            most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            running.fetch_sub(1, Ordering::SeqCst);
+            Ok::<_, Error>(name)
+        }
+    });
+    let two_at_once = tower::limit::ConcurrencyLimit::new(slow, 2);
+    let server = Server::new().unary(&GREETING, two_at_once, decode, encode);
+    let client = Client::unary(pipe(server), &GREETING, to_name, from_greeting);
+    let calls: Vec<_> =
+        (0..20).map(|_| tokio::spawn(client.invoke(Context::new(), "Ann".to_owned()))).collect();
+    for call in calls {
+        assert!(call.await.unwrap().is_ok());
+    }
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn grpc_and_http_share_a_port() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let page = tower::service_fn(async |_: http::Request<hyper::body::Incoming>| {
+        let page = http_body_util::Full::new(bytes::Bytes::from("the page"));
+        Ok::<_, Infallible>(http::Response::new(page))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = greeter::server().fallback(page);
+    let serving = purlin_serve::Server::new();
+    tokio::spawn(serving.serve(listener, server, std::future::pending::<()>()));
+
+    let channel = purlin_transport_grpc::Channel::new(format!("http://{address}").parse().unwrap());
+    let client = Client::unary(channel, &GREETING, to_name, from_greeting);
+    let greeting = client.invoke(Context::new(), "Ann".to_owned()).await.unwrap();
+    assert_eq!(greeting, "Hello, Ann!");
+
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("the page"), "{answer}");
+}

@@ -54,6 +54,7 @@ fn ticking(dropped: &Arc<AtomicBool>) -> Server {
 
 fn sleeping() -> Server {
     let sleep = endpoint_fn(async |_: Context, name: String| {
+        // sleeps: time is paused here, and passes by itself.
         tokio::time::sleep(MINUTE).await;
         Ok::<_, Error>(name)
     });
@@ -108,6 +109,7 @@ async fn a_stream_ends_at_its_deadline_on_both_sides() {
     }
     let error = stream.message().await.unwrap_err();
     assert_eq!(error.code(), Code::DeadlineExceeded);
+    // sleeps: time is paused here, and passes by itself.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(dropped.load(Ordering::SeqCst));
 }
@@ -120,6 +122,7 @@ async fn a_dropped_stream_is_cancelled_on_the_server() {
     let mut stream = client.invoke(Context::new(), "Ann".to_owned()).await.unwrap();
     assert!(stream.message().await.unwrap().is_some());
     drop(stream);
+    // sleeps: time is paused here, and passes by itself.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(dropped.load(Ordering::SeqCst));
 }
@@ -144,6 +147,7 @@ async fn each_hop_sees_at_most_what_remains() {
     let middle = endpoint_fn(move |context: Context, name: String| {
         let last = last.clone();
         async move {
+            // sleeps: time is paused here, and passes by itself.
             tokio::time::sleep(Duration::from_millis(400)).await;
             last.invoke(context.outgoing(), name).await
         }

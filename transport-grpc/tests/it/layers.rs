@@ -265,6 +265,7 @@ async fn a_call_waits_until_its_endpoint_is_ready() {
         let (running, most) = (running.clone(), most.clone());
         async move {
             most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // sleeps: time is paused here, and passes by itself.
             tokio::time::sleep(Duration::from_millis(10)).await;
             running.fetch_sub(1, Ordering::SeqCst);
             Ok::<_, Error>(name)

@@ -392,6 +392,7 @@ async fn calls_fail_at_once_for_a_while_after_connecting_failed() {
     let client = Client::unary(channel, &GREETING, to_name, from_greeting);
     let call = async || client.invoke(Context::new(), "Ann".to_owned()).await.unwrap_err();
     for (wait, expected) in [(0, 1), (790, 1), (420, 2), (1270, 2), (1000, 3)] {
+        // sleeps: time is paused here, and passes by itself.
         tokio::time::sleep(Duration::from_millis(wait)).await;
         assert_eq!(call().await.code(), Code::Unavailable);
         assert_eq!(*attempts.lock().unwrap(), expected, "after {wait} ms more");
@@ -407,6 +408,7 @@ async fn connecting_takes_no_longer_than_it_may() {
     let error = channel.connect().await.unwrap_err();
     assert_eq!((error.code(), begun.elapsed().as_secs()), (Code::Unavailable, 5));
     // A call's own deadline ends the waiting too.
+    // sleeps: time is paused here, and passes by itself.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let client = Client::unary(channel, &GREETING, to_name, from_greeting);
     let begun = tokio::time::Instant::now();

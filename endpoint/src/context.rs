@@ -290,12 +290,15 @@ impl RequestId {
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
+        // Only ASCII is ever stored.
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    /// The id as ASCII, which costs less than [`as_str`](Self::as_str).
+    pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
-            // Only ASCII is ever stored.
-            Id::Inline { length, bytes } => {
-                std::str::from_utf8(&bytes[..usize::from(*length)]).unwrap_or_default()
-            }
-            Id::Shared(text) => text,
+            Id::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Id::Shared(text) => text.as_bytes(),
         }
     }
 }

@@ -116,6 +116,7 @@ async fn a_connection_that_the_server_closed_while_idle_is_replaced() {
     let client = HttpClient::new();
     for _ in 0..10 {
         assert_eq!(client.get_bytes(uri.clone(), 10).await.unwrap().body(), "up");
+        // sleeps: the peer closes without a sign that the client could wait for.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

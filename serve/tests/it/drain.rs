@@ -88,6 +88,7 @@ async fn every_call_in_flight_is_answered() {
             calls.spawn(async move { body(call.await.unwrap()).await });
         }
     }
+    // sleeps: a call in flight shows no sign of it before it is answered.
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(server.handle.connections(), 110);
     let report = server.stop();

@@ -52,6 +52,7 @@ async fn hc_02_a_streamed_response_can_be_read_later() {
     let http = answering(|_| Response::new(Body::from(vec![b'x'; 6000])));
     let client = Client::new(http, Method::GET, URI, encode::no_request, decode::stream).unwrap();
     let body = client.invoke(Context::default(), ()).await.unwrap();
+    // sleeps: the clock is paused.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     assert_eq!(body.bytes().await.unwrap().len(), 6000);
 }

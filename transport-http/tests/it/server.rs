@@ -125,6 +125,7 @@ async fn no_garbage_in_a_timeout_makes_it_panic_or_pass() {
 async fn a_handler_that_outlasts_the_deadline_is_dropped_and_answered_with_504() {
     let diary = Diary::default();
     let endpoint = endpoint_fn(|_: Context, ()| async {
+        // sleeps: the clock is paused.
         tokio::time::sleep(10 * SECOND).await;
         Ok::<_, Error>(())
     });
@@ -275,6 +276,7 @@ impl http_body::Body for Slow {
         task: &mut Task<'_>,
     ) -> Poll<Option<Result<Frame<bytes::Bytes>, Error>>> {
         let pause = self.pause;
+        // sleeps: the clock is paused.
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
         std::task::ready!(timer.as_mut().poll(task));
         self.timer = None;

@@ -32,6 +32,7 @@ struct Inner {
     retry_after: Option<Duration>,
     retryable: Option<bool>,
     unreached: bool,
+    uncalled: bool,
     violations: Vec<Violation>,
     members: Vec<(Cow<'static, str>, String)>,
     attached: Vec<Box<dyn Any + Send + Sync>>,
@@ -87,6 +88,7 @@ impl Error {
             retry_after: None,
             retryable: None,
             unreached: false,
+            uncalled: false,
             violations: Vec::new(),
             members: Vec::new(),
             attached: Vec::new(),
@@ -125,6 +127,14 @@ impl Error {
     #[must_use]
     pub fn unreached(mut self) -> Self {
         self.0.unreached = true;
+        self
+    }
+
+    /// Says that the endpoint was not called, and so none of its layers has seen this error: the
+    /// request could not be decoded, for one. This is for servers' transports.
+    #[must_use]
+    pub fn uncalled(mut self) -> Self {
+        self.0.uncalled = true;
         self
     }
 
@@ -178,6 +188,11 @@ impl Error {
     /// Whether the request certainly never reached a handler.
     pub fn is_unreached(&self) -> bool {
         self.0.unreached
+    }
+
+    /// Whether this error ended a call before its endpoint was called, so that no layer has seen it.
+    pub fn is_uncalled(&self) -> bool {
+        self.0.uncalled
     }
 
     /// The fields that are wrong.

@@ -38,6 +38,24 @@ impl<C> LogLayer<C> {
     }
 }
 
+impl<C: Send + Sync + 'static> LogLayer<C> {
+    /// Writes the line of a call that its transport has refused before its endpoint was called.
+    ///
+    /// Such a call passes no layer. This is for a transport's `error_handler`; other errors, which
+    /// have a line already, are passed over.
+    pub fn uncalled(&self) -> impl Fn(&Context, &Error) + Clone + Send + Sync + use<C> {
+        let log = self.0.intercept().clone();
+        move |context, error| {
+            if error.is_uncalled() && log.logger.enabled(Level::Error) {
+                let mut line = Known::new(log.clone(), Instant::now(), context);
+                line.verdict = Verdict::of(error.code());
+                line.failure = Some(Failure::of(error));
+                line.write(Duration::ZERO);
+            }
+        }
+    }
+}
+
 impl<C, S> Layer<S> for LogLayer<C> {
     type Service = Intercepted<CallLog<C>, Observes, S>;
 

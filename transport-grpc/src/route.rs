@@ -254,7 +254,7 @@ where
     E: Encode<S::Response>,
 {
     let Incoming { context, started, frames, writing, options } = incoming;
-    let message = parts.decode.decode(frames).await?;
+    let message = parts.decode.decode(frames).await.map_err(Error::uncalled)?;
     let mut request = Request::new(context.clone(), message).started_at(started);
     let ending = if E::STREAMS { request.open_end() } else { None };
     let response = match begin(&parts, request) {

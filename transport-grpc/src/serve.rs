@@ -186,6 +186,7 @@ impl<F> Server<F> {
                 Responding::serving(Serving { work: route.call(incoming), timer, head, finish })
             }
             Err(error) => {
+                let error = error.uncalled();
                 finish.fail(&error);
                 Responding::now(head.failed(finish.context(), &error))
             }

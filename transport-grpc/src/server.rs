@@ -252,6 +252,9 @@ impl<F> Server<F> {
     }
 
     /// Sees every error that a call ends with, with its causes, before the caller does.
+    ///
+    /// Those that no layer has seen, since the request could not be decoded or was refused before,
+    /// are [uncalled](Error::is_uncalled).
     #[must_use]
     pub fn error_handler(self, handle: impl Fn(&Context, &Error) + Send + Sync + 'static) -> Self {
         self.set(|options| options.error_handlers.push(Arc::new(handle)))

@@ -17,6 +17,8 @@ pub(crate) struct Exchange {
     outer: Option<Ending>,
     tail: Option<Box<Tail>>,
     head_only: bool,
+    /// The endpoint was called, so its layers see how the call ends.
+    pub(crate) called: bool,
 }
 
 impl Exchange {
@@ -30,6 +32,7 @@ impl Exchange {
             outer: request.claim_end(),
             tail,
             head_only: request.method() == Method::HEAD,
+            called: false,
             context,
             options,
         }
@@ -110,6 +113,7 @@ impl Exchange {
 
     /// The endpoint's request.
     pub(crate) fn request<Req>(&mut self, message: Req) -> Request<Req> {
+        self.called = true;
         let mut request = Request::new(self.context.clone(), message).started_at(self.started);
         if self.context.method().is_some_and(purlin_endpoint::Method::streams_response) {
             self.ending = request.open_end();
@@ -177,7 +181,7 @@ impl Exchange {
             headers.extend(written);
         }
         if let Some(id) = self.context.request_id()
-            && let Ok(id) = HeaderValue::from_str(id.as_str())
+            && let Ok(id) = HeaderValue::from_bytes(id.as_bytes())
         {
             headers.insert(self.options.names.request_id.clone(), id);
         }

@@ -148,6 +148,9 @@ impl<S, D: Decode, E> Server<S, D, E> {
     }
 
     /// Shows every error to this, also one that breaks off a stream. It can't change the response.
+    ///
+    /// Those that no layer has seen, since the request could not be decoded or was refused before,
+    /// are [uncalled](Error::is_uncalled).
     #[must_use]
     pub fn error_handler(self, handler: impl Fn(&Context, &Error) + Send + Sync + 'static) -> Self {
         self.option(|options| {

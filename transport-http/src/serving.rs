@@ -95,7 +95,8 @@ where
         let encoded = outcome.and_then(|response| this.exchange.encode(response, &*this.encode));
         Poll::Ready(match encoded {
             Ok(response) => this.exchange.finish(response),
-            Err(error) => this.exchange.fail(&error),
+            Err(error) if this.exchange.called => this.exchange.fail(&error),
+            Err(error) => this.exchange.fail(&error.uncalled()),
         })
     }
 
@@ -106,7 +107,8 @@ where
             this.state.set(State::Done);
             this.exchange.drop_ending();
         });
-        let error = panicked.into();
+        let error = Error::from(panicked);
+        let error = if this.exchange.called { error } else { error.uncalled() };
         catch_panic(|| this.exchange.fail(&error))
             .unwrap_or_else(|Panicked| this.exchange.give_up(&error))
     }

@@ -8,7 +8,7 @@ use greeter::{
 use purlin::{
     Context, Endpoint as _,
     http_client::HttpClient,
-    log::{Level, Logger},
+    log::{Level, LogLayer, Logger},
     timeout::Timeout,
     transport_grpc::Channel,
 };
@@ -63,6 +63,7 @@ async fn run(config: Config) -> Result<(), Box<dyn Error>> {
         Some(level) => Logger::logfmt(io::stderr()).level(level),
         None => Logger::discard(),
     };
+    let log = LogLayer::new(log);
     let timeout = Timeout::new(Duration::from(config.timeout)).layer()?;
     let channel = || -> Result<Channel, Box<dyn Error>> {
         Ok(Channel::new(format!("http://{}", config.grpc_addr).parse()?))

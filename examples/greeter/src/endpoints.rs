@@ -2,8 +2,7 @@
 
 use crate::service::{Greeter, GreeterError};
 use purlin::{
-    BoxEndpoint, Code, Endpoint, Error, Method, MethodLayer, Streaming, endpoint_fn,
-    log::{LogLayer, Logger},
+    BoxEndpoint, Code, Endpoint, Error, Method, MethodLayer, Streaming, endpoint_fn, log::LogLayer,
     timeout::TimeoutLayer,
 };
 use std::sync::Arc;
@@ -61,7 +60,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Wraps a service's methods.
-    pub fn new(greeter: impl Greeter, log: &Logger, timeout: &TimeoutLayer) -> Self {
+    pub fn new(greeter: impl Greeter, log: &LogLayer, timeout: &TimeoutLayer) -> Self {
         let greeter = Arc::new(greeter);
         let (one, many, well) = (greeter.clone(), greeter.clone(), greeter);
         let health = endpoint_fn(move |_, ()| {
@@ -94,7 +93,7 @@ impl Endpoints {
 /// What every method has around it, on the server and on the client.
 pub fn observed<Req, S>(
     method: &'static Method,
-    log: &Logger,
+    log: &LogLayer,
     timeout: &TimeoutLayer,
     inner: S,
 ) -> impl Endpoint<Req, Response = S::Response, Error = Error> + use<Req, S>
@@ -106,7 +105,7 @@ where
         // Those further in know what is called, and when its stream ends.
         .layer(MethodLayer::new(method))
         // One line for each call, refused ones too.
-        .layer(LogLayer::new(log.clone()))
+        .layer(log.clone())
         // No call takes longer than this, whatever the caller says.
         .layer(timeout.clone())
         .service(inner)

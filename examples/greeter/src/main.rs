@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use greeter::{endpoints::Endpoints, service::Polite, transport};
 use purlin::{
     health::Health,
-    log::{Format, Level, Logger},
+    log::{Format, Level, LogLayer, Logger},
     run::Group,
     serve::Server,
     timeout::Timeout,
@@ -71,9 +71,10 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
 
     // The onion, from the inside out: service, endpoints, transports.
     let timeout = Timeout::new(config.timeout.into()).layer()?;
-    let endpoints = Endpoints::new(Polite { delay: config.delay.into() }, &log, &timeout);
-    let http = transport::http::router(&endpoints);
-    let grpc = transport::grpc::server(&endpoints)?.health(health.subscribe());
+    let lines = LogLayer::new(log.clone());
+    let endpoints = Endpoints::new(Polite { delay: config.delay.into() }, &lines, &timeout);
+    let http = transport::http::router(&endpoints, lines.uncalled());
+    let grpc = transport::grpc::server(&endpoints, lines.uncalled())?.health(health.subscribe());
     let debug = health.service();
 
     // Every port is bound before anything is served, so that a taken one stops the start.

@@ -1,4 +1,4 @@
-use crate::{Writes, noon};
+use crate::{NOON, Writes, noon};
 use futures_util::future;
 use purlin_endpoint::{
     BoxError, Call as _, CatchPanicLayer, Code, Context, Endpoint, Error, Method, MethodLayer,
@@ -246,4 +246,22 @@ async fn the_level_holds_for_calls_too() {
     logger.set_level(Level::Info);
     greet.invoke(Context::default(), 1).await.unwrap();
     assert_eq!(writes.take().len(), 1);
+}
+
+#[test]
+fn a_call_that_its_transport_refuses_has_its_line_and_others_have_no_second() {
+    let writes = Writes::default();
+    let layer = LogLayer::new(Logger::logfmt(writes.clone()).clock(noon));
+    let uncalled = layer.uncalled();
+    let context = Context::new().with_method(&GREETING);
+    uncalled(&context, &Error::invalid("name", "is missing"));
+    assert!(writes.take().is_empty());
+    uncalled(&context, &Error::invalid("name", "is missing").uncalled());
+    assert_eq!(
+        writes.line(),
+        format!(
+            "ts={NOON} level=warn msg=call method=greeter.Greeter/Greeting code=INVALID_ARGUMENT \
+             took_ms=0.000 error=\"name is missing\""
+        )
+    );
 }

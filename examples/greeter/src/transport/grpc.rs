@@ -4,7 +4,7 @@ use crate::endpoints::{
     Endpoints, GREET_MANY, GREETING, GreetManyRequest, GreetingReply, GreetingRequest,
 };
 use purlin::{
-    Endpoint, Error, Invalid, Streaming,
+    Context, Endpoint, Error, Invalid, Streaming,
     transport_grpc::{Channel, Client, Server},
 };
 
@@ -17,16 +17,21 @@ mod pb {
 /// `greeter.proto`, compiled.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greeter.bin"));
 
-/// All methods, and what reflection shows of them.
+/// All methods, and what reflection shows of them. Errors go to `log` as well, which sees those that
+/// no layer has seen.
 ///
 /// # Errors
 ///
 /// If the descriptors of the build are broken.
-pub fn server(endpoints: &Endpoints) -> Result<Server, Invalid> {
+pub fn server(
+    endpoints: &Endpoints,
+    log: impl Fn(&Context, &Error) + Send + Sync + 'static,
+) -> Result<Server, Invalid> {
     let Endpoints { greeting, greet_many, .. } = endpoints.clone();
     Server::new()
         .unary(&GREETING, greeting, decode_greeting, encode_reply)
         .server_streaming(&GREET_MANY, greet_many, decode_many, encode_reply)
+        .error_handler(log)
         .reflection(DESCRIPTORS)
 }
 

@@ -9,12 +9,17 @@ use purlin::{
     transport_http::{Body, Client, Router, Server, client, decode, encode},
 };
 
-/// All routes.
-pub fn router(endpoints: &Endpoints) -> Router {
+/// All routes. Errors go to `log` as well, which sees those that no layer has seen.
+pub fn router(
+    endpoints: &Endpoints,
+    log: impl Fn(&Context, &Error) + Clone + Send + Sync + 'static,
+) -> Router {
     let Endpoints { health, greeting, .. } = endpoints.clone();
+    let health = Server::new(health, decode_nothing, encode::json).method(&HEALTH);
+    let greeting = Server::new(greeting, decode_greeting, encode::json).method(&GREETING);
     Router::new()
-        .get("/health", Server::new(health, decode_nothing, encode::json).method(&HEALTH))
-        .get("/greeting", Server::new(greeting, decode_greeting, encode::json).method(&GREETING))
+        .get("/health", health.error_handler(log.clone()))
+        .get("/greeting", greeting.error_handler(log))
 }
 
 async fn decode_nothing(_: Context, request: http::Request<Body>) -> Result<(), Error> {

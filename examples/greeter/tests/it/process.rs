@@ -7,9 +7,20 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-/// A greeter that runs, and is killed when it is dropped.
+/// A process that is killed when this is dropped, so that a test that fails leaves none behind.
+pub(crate) struct Killed(pub(crate) Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A greeter that runs.
 pub(crate) struct Greeter {
-    child: Child,
+    child: Killed,
     pub(crate) http: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) debug: SocketAddr,
@@ -32,18 +43,18 @@ impl Greeter {
             word.trim_start_matches("http://").parse().unwrap()
         };
         let (http, grpc, debug) = (address(0), address(1), address(2));
-        Self { child, http, grpc, debug }
+        Self { child: Killed(child), http, grpc, debug }
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        kill_process(Pid::from_child(&self.child.0), signal).unwrap();
     }
 
     /// Waits for its end, and returns what it has logged.
     pub(crate) fn wait(&mut self) -> (ExitStatus, String) {
         let mut lines = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut lines).unwrap();
-        (self.child.wait().unwrap(), lines)
+        self.child.0.stderr.take().unwrap().read_to_string(&mut lines).unwrap();
+        (self.child.0.wait().unwrap(), lines)
     }
 
     /// Stops it, and returns what it has logged.
@@ -52,14 +63,6 @@ impl Greeter {
         let (status, lines) = self.wait();
         assert!(status.success(), "{status}: {lines}");
         lines
-    }
-}
-
-impl Drop for Greeter {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

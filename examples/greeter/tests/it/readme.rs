@@ -1,6 +1,6 @@
 //! What the README shows of the greeter is what happens.
 
-use crate::process::{client, command};
+use crate::process::{Killed, client, command};
 use std::{
     env,
     io::{BufRead as _, BufReader},
@@ -24,8 +24,9 @@ fn block(mark: &str) -> &'static str {
 #[test]
 fn foreign_clients_see_what_the_readme_shows() {
     // The README's own ports: no other test uses them.
-    let mut greeter = command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let out = BufReader::new(greeter.stdout.take().unwrap());
+    let mut greeter =
+        Killed(command().stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let out = BufReader::new(greeter.0.stdout.take().unwrap());
     let announced: Vec<String> = out.lines().take(3).map_while(Result::ok).collect();
     let shown: Vec<&str> = block("text").lines().skip(1).collect();
     assert_eq!(announced, shown);
@@ -39,8 +40,6 @@ fn foreign_clients_see_what_the_readme_shows() {
         runs += 1;
     }
     assert_eq!(runs, 5, "every line of the README ran");
-    greeter.kill().unwrap();
-    greeter.wait().unwrap();
 }
 
 /// The line with the paths of the programs that the test command has installed or built.

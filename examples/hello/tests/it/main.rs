@@ -4,7 +4,7 @@ use std::{
     env, fs,
     io::{BufRead as _, BufReader},
     net::TcpStream,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
 };
 
 const README: &str = include_str!("../../../../README.md");
@@ -24,21 +24,30 @@ fn the_readme_shows_this_program() {
     assert!(code.lines().count() <= 25, "the README promises a short program");
 }
 
+/// A process that is killed when this is dropped.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn foreign_curl_gets_what_the_readme_shows() {
-    let mut server =
-        Command::new(env!("CARGO_BIN_EXE_hello")).stderr(Stdio::piped()).spawn().unwrap();
+    let server = Command::new(env!("CARGO_BIN_EXE_hello")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut server = Killed(server);
     while TcpStream::connect("127.0.0.1:9180").is_err() {
-        assert!(server.try_wait().unwrap().is_none(), "the server has ended: is its port free?");
+        assert!(server.0.try_wait().unwrap().is_none(), "the server has ended: is its port free?");
         std::thread::yield_now();
     }
     let (command, expected) = block("console").split_once('\n').unwrap();
     let curl = env::var("PURLIN_CURL").expect("`cargo xtask test` sets PURLIN_CURL");
     let command = command.strip_prefix("$ curl ").unwrap();
     let output = Command::new("sh").args(["-c", &format!("{curl} -s {command}")]).output().unwrap();
-    let line = BufReader::new(server.stderr.take().unwrap()).lines().next().unwrap().unwrap();
-    server.kill().unwrap();
-    server.wait().unwrap();
+    let line = BufReader::new(server.0.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), expected.trim_end());
     assert!(line.contains("method=hello.Hello/Greet code=OK"), "{line}");
 }

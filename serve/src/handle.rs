@@ -1,5 +1,5 @@
 use crate::call::BoxError;
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Inspect, Peer};
 use std::{
     error::Error,
     fmt, io,
@@ -16,6 +16,10 @@ use std::{
 /// let server = purlin_serve::Server::new();
 /// let handle = server.handle();
 /// assert_eq!(handle.connections(), 0);
+///
+/// use purlin_endpoint::Inspect as _;
+/// let numbers = r#"{"connections":0,"accepted":0,"accept_errors":0,"timeouts":0}"#;
+/// assert_eq!(handle.snapshot(), numbers);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Handle(pub(crate) Arc<Counters>);
@@ -40,6 +44,23 @@ impl Handle {
     /// the first byte or a head, without a call, or taking what was sent.
     pub fn timeouts(&self) -> u64 {
         self.0.timeouts.load(Relaxed)
+    }
+}
+
+/// Shows its numbers as one JSON object.
+impl Inspect for Handle {
+    fn name(&self) -> String {
+        "serve".to_owned()
+    }
+
+    fn snapshot(&self) -> String {
+        format!(
+            r#"{{"connections":{},"accepted":{},"accept_errors":{},"timeouts":{}}}"#,
+            self.connections(),
+            self.accepted(),
+            self.accept_errors(),
+            self.timeouts()
+        )
     }
 }
 

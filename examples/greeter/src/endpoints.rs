@@ -107,7 +107,7 @@ where
         // One line for each call, refused ones too.
         .layer(log.clone())
         // No call takes longer than this, whatever the caller says.
-        .layer(timeout.clone())
+        .layer(*timeout)
         .service(inner)
 }
 

@@ -20,6 +20,10 @@ use tower_service::Service;
 ///
 /// This is all that most middlewares are. They write these synchronous functions; the future that
 /// joins them is [`Intercepting`], written once.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a decision about requests of type `{Req}`",
+    note = "implement `Intercept<{Req}>` for it, or `impl<Req: Call> Intercept<Req>` for any request"
+)]
 pub trait Intercept<Req> {
     /// Lives as long as the call. `()` if nothing is to be done afterwards.
     type Guard;
@@ -35,6 +39,10 @@ pub trait Intercept<Req> {
 }
 
 /// What happens when a call that was let in is answered, and when it ends.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't guard calls that return `Result<{Res}, {Err}>`",
+    note = "implement `Guard<{Res}, {Err}>` for it, or use `()` where nothing is to be done afterwards"
+)]
 pub trait Guard<Res, Err>: Send + 'static {
     /// Whether nothing is to be done after the call: then neither [`response`](Self::response) nor
     /// [`end`](Self::end) nor [`enter`](Self::enter) is called, and the call costs next to nothing.

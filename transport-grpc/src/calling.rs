@@ -1,7 +1,8 @@
 //! How a client's endpoint makes a call.
 
 use crate::{
-    body::{Body, Produce, Producer},
+    body::{Body, Producer},
+    broken::{Broken, Waiting, Watched},
     client::{Client, ClientOptions},
     details,
     frame::{Frames, Reading, Writing, any_body},
@@ -24,8 +25,8 @@ use purlin_endpoint::{
 use std::{
     mem,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::{Context as Task, Poll, ready},
+    sync::Arc,
+    task::{Context as Task, Poll},
 };
 use tokio::time::Instant;
 
@@ -72,20 +73,6 @@ pub struct Received {
     ending: Option<Ending>,
 }
 
-/// Why a stream of requests broke off: the server can't know it, but the caller does.
-#[derive(Clone, Default)]
-pub(crate) struct Broken(Arc<Mutex<Option<Error>>>);
-
-impl Broken {
-    fn set(&self, error: Error) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-    }
-
-    pub(crate) fn take(&self) -> Option<Error> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 impl<F, Req, Pb> Outgoing<Req> for One<F, Pb>
 where
     F: Fn(Req) -> Result<Pb, Error> + Send + Sync + 'static,
@@ -108,26 +95,7 @@ where
         let each = self.clone();
         let encode = move |message| each.apply(message);
         let messages = Producer { stream, encode, writing: sending.writing };
-        Ok(Body::request(Box::new(Watched { messages, broken: sending.broken })))
-    }
-}
-
-/// Remembers why the messages broke off.
-struct Watched<P> {
-    messages: P,
-    broken: Broken,
-}
-
-impl<P: Produce> Produce for Watched<P> {
-    fn poll(&mut self, task: &mut Task<'_>, out: &mut BytesMut) -> Poll<Option<Result<(), Error>>> {
-        let next = ready!(self.messages.poll(task, out));
-        Poll::Ready(next.map(|result| {
-            result.map_err(|error| {
-                let code = error.code();
-                self.broken.set(error);
-                Error::of(code)
-            })
-        }))
+        Ok(Body::request(Box::new(Watched { messages: Some(messages), broken: sending.broken })))
     }
 }
 
@@ -208,6 +176,7 @@ where
         let response = self.channel.call(request);
         let (options, decode) = (self.options.clone(), self.decode.clone());
         Box::pin(async move {
+            let waiting = Waiting(broken.clone());
             let mut timer = Timer::until(context.deadline());
             let response = timer
                 .limit(async {
@@ -216,7 +185,7 @@ where
                     })
                 })
                 .await?;
-            let reply = receive(response, options, context, broken)?;
+            let reply = receive(response, options, context, waiting)?;
             decode.response(Received { reply, timer, ending }).await
         })
     }
@@ -275,7 +244,7 @@ fn receive<B>(
     response: http::Response<B>,
     options: Arc<ClientOptions>,
     context: Context,
-    broken: Broken,
+    waiting: Waiting,
 ) -> Result<Reply, Error>
 where
     B: http_body::Body<Data: Buf, Error: Into<BoxError>> + Send + 'static,
@@ -300,7 +269,7 @@ where
     let gzip = matches!(Announced::of(headers.get(ENCODING)), Announced::Gzip) && options.gzip;
     let reading = Reading { limit: options.max_response_message, gzip, broken: broke_off };
     let frames = Frames::new(any_body(body), reading);
-    Ok(Reply::new(headers, ends, frames, options, context, broken))
+    Ok(Reply::new(headers, ends, frames, options, context, waiting))
 }
 
 fn not_ok(status: StatusCode) -> Error {

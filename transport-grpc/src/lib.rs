@@ -80,6 +80,7 @@
 //!   [`unreached`](purlin_endpoint::Error::is_unreached).
 
 mod body;
+mod broken;
 mod calling;
 #[cfg(feature = "client")]
 mod channel;

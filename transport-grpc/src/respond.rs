@@ -30,7 +30,7 @@ impl Head {
     pub(crate) fn new(context: &Context, options: &Options) -> Self {
         let mut headers = HeaderMap::with_capacity(4);
         headers.insert(CONTENT_TYPE, GRPC);
-        let id = context.request_id().and_then(|id| HeaderValue::from_str(id.as_str()).ok());
+        let id = context.request_id().and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok());
         if let Some(id) = id {
             headers.insert(options.request_id_name.clone(), id);
         }

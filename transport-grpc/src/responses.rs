@@ -1,7 +1,7 @@
 //! What came back from a server, message by message, and its status.
 
 use crate::{
-    calling::Broken,
+    broken::Waiting,
     client::ClientOptions,
     details,
     frame::{Frames, malformed},
@@ -27,7 +27,7 @@ pub(crate) struct Reply {
     frames: Frames,
     options: Arc<ClientOptions>,
     context: Context,
-    broken: Broken,
+    waiting: Waiting,
 }
 
 impl Reply {
@@ -37,9 +37,9 @@ impl Reply {
         frames: Frames,
         options: Arc<ClientOptions>,
         context: Context,
-        broken: Broken,
+        waiting: Waiting,
     ) -> Self {
-        Self { headers, ends, frames, options, context, broken }
+        Self { headers, ends, frames, options, context, waiting }
     }
 
     /// The next message; `None` if the server says that all went well and that was all.
@@ -54,7 +54,7 @@ impl Reply {
     /// A stream that is reset says less than its deadline, or than what broke the request off.
     fn why(&self, error: Error) -> Error {
         let deadline = self.context.deadline();
-        if let Some(broken) = self.broken.take() {
+        if let Some(broken) = self.waiting.0.take() {
             return broken;
         }
         let reset = matches!(error.code(), Code::Cancelled | Code::Unavailable);

@@ -1,7 +1,7 @@
 //! The one table from HTTP's and HTTP/2's words to a [`Code`]. A code's own number is gRPC's.
 
 use http::StatusCode;
-use purlin_endpoint::Code;
+use purlin_endpoint::{Code, Error};
 use std::error::Error as StdError;
 
 /// What an HTTP status means where a gRPC status should have been.
@@ -38,6 +38,19 @@ pub(crate) fn code_of_reset(error: &(dyn StdError + 'static)) -> Option<Code> {
 #[cfg(not(feature = "client"))]
 pub(crate) fn code_of_reset(_: &(dyn StdError + 'static)) -> Option<Code> {
     None
+}
+
+/// What a request's body fails with, so that its stream is reset as cancelled: any other reset
+/// would tell the server that the client is broken.
+#[cfg(feature = "client")]
+pub(crate) fn cancelling(code: Code) -> Error {
+    Error::of(code).caused_by(h2::Error::from(h2::Reason::CANCEL))
+}
+
+/// Without HTTP/2 at hand a body can only break off.
+#[cfg(not(feature = "client"))]
+pub(crate) fn cancelling(code: Code) -> Error {
+    Error::of(code)
 }
 
 /// Whether the server has certainly not begun with what failed so.

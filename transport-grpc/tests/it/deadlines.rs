@@ -1,7 +1,7 @@
 //! Deadlines, in a time that stands still until it is awaited.
 
 use crate::{
-    greeter::{CHAT, GREET_MANY, GREETING, decode, encode, from_greeting, to_name},
+    greeter::{CHAT, GREET_ALL, GREET_MANY, GREETING, decode, encode, from_greeting, to_name},
     own_client::pipe,
 };
 use futures_core::Stream;
@@ -10,7 +10,7 @@ use purlin_transport_grpc::{Client, Server};
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context as Task, Poll},
@@ -125,6 +125,59 @@ async fn a_dropped_stream_is_cancelled_on_the_server() {
     // sleeps: time is paused here, and passes by itself.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(dropped.load(Ordering::SeqCst));
+}
+
+/// Requests that pause for ever after the first.
+fn silent(dropped: &Arc<AtomicBool>) -> Streaming<String> {
+    let held = Held(dropped.clone());
+    let mut first = Some("Ann".to_owned());
+    Streaming::new(Silent(move || {
+        let _ = &held;
+        first.take()
+    }))
+}
+
+struct Silent<F>(F);
+
+impl<F: FnMut() -> Option<String> + Unpin> Stream for Silent<F> {
+    type Item = Result<String, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<Option<Self::Item>> {
+        (self.0)().map_or(Poll::Pending, |name| Poll::Ready(Some(Ok(name))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_stream_is_cancelled_even_while_the_requests_pause() {
+    let (ours, ended) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+    let echo = endpoint_fn(async |_: Context, names: Streaming<String>| Ok::<_, Error>(names));
+    let told = ended.clone();
+    let server = Server::new()
+        .bidirectional(&CHAT, echo, decode, encode)
+        .finalizer(move |_, code| *told.lock().unwrap() = Some(code));
+    let client = Client::bidirectional(pipe(server), &CHAT, to_name, from_greeting);
+    let mut stream = client.invoke(Context::new(), silent(&ours)).await.unwrap();
+    assert_eq!(stream.message().await.unwrap().unwrap(), "Ann");
+    assert!(!ours.load(Ordering::SeqCst));
+    drop(stream);
+    // sleeps: time is paused here, and passes by itself.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(ours.load(Ordering::SeqCst));
+    assert_eq!(*ended.lock().unwrap(), Some(Code::Cancelled));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_is_over_lets_go_of_the_requests() {
+    let ours = Arc::new(AtomicBool::new(false));
+    let first = endpoint_fn(async |_: Context, mut names: Streaming<String>| {
+        names.message().await.map(Option::unwrap_or_default)
+    });
+    let server = Server::new().client_streaming(&GREET_ALL, first, decode, encode);
+    let client = Client::client_streaming(pipe(server), &GREET_ALL, to_name, from_greeting);
+    assert_eq!(client.invoke(Context::new(), silent(&ours)).await.unwrap(), "Ann");
+    // sleeps: time is paused here, and passes by itself.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(ours.load(Ordering::SeqCst));
 }
 
 #[tokio::test(start_paused = true)]

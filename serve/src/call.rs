@@ -3,7 +3,10 @@ use crate::{
     line::{InCall, Line},
     reply::{Refusal, Reply},
 };
-use http::{HeaderMap, Request, Response, Version, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, Request, Response, Version,
+    header::{CONTENT_TYPE, TRANSFER_ENCODING},
+};
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
@@ -60,9 +63,10 @@ where
     fn call(&self, mut request: Request<Incoming>) -> Call<S> {
         let version = request.version();
         let mut timeout = self.request_timeout;
-        let state = if self.host_rules && !host::is_clear(version, request.uri(), request.headers())
-        {
+        let state = if self.host_rules && !host::is_clear(&request) {
             State::Refused { refusal: Refusal::Host }
+        } else if version == Version::HTTP_11 && !is_plain(&request) {
+            State::Refused { refusal: Refusal::Coding }
         } else {
             if version == Version::HTTP_2 && is_grpc(request.headers()) {
                 timeout = Duration::MAX;
@@ -89,6 +93,19 @@ where
             State::Waiting { asked: Box::new((service, Some(request))) }
         }
     }
+}
+
+/// Whether the body has no transfer coding but `chunked`, once. Hyper looks only whether that is the
+/// last one, and the service would take what the others have made of the body for the body.
+fn is_plain(request: &Request<Incoming>) -> bool {
+    // Only a body in chunks has an end that nobody knows: the headers of the others aren't searched.
+    let body = request.body();
+    if body.is_end_stream() || body.size_hint().exact().is_some() {
+        return true;
+    }
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// Whether this is a gRPC call. Those carry a deadline of their own, and the head of a response may

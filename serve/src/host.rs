@@ -1,11 +1,14 @@
-use http::{HeaderMap, Uri, Version, header::HOST};
+use http::{Method, Request, Version, header::HOST};
 
 /// Whether a request says clearly which host it is for.
 ///
 /// HTTP/1.1 must name exactly one, validly; HTTP/1.0 may name none (RFC 9112, section 3.2). HTTP/2
 /// names it in `:authority`, and a `host` beside that must say the same (RFC 9113, section 8.3.1).
-pub(crate) fn is_clear(version: Version, uri: &Uri, headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(HOST).iter();
+/// The target of HTTP/1 may name one too, without a user (RFC 9110, section 4.2.4), but only
+/// `CONNECT` names nothing else (RFC 9112, section 3.2.3).
+pub(crate) fn is_clear<B>(request: &Request<B>) -> bool {
+    let (version, uri) = (request.version(), request.uri());
+    let mut hosts = request.headers().get_all(HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
         return false;
@@ -26,7 +29,11 @@ pub(crate) fn is_clear(version: Version, uri: &Uri, headers: &HeaderMap) -> bool
         Some(name) if version == Version::HTTP_2 => {
             name.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes())
         }
-        _ => true,
+        Some(name) => {
+            is_valid(name.as_str().as_bytes())
+                && (uri.scheme().is_some() || request.method() == Method::CONNECT)
+        }
+        None => true,
     }
 }
 
@@ -38,10 +45,10 @@ fn is_valid(host: &[u8]) -> bool {
             Some(end) => (is_address(&rest[..end]), &rest[end + 1..]),
             None => return false,
         },
-        _ => {
-            let end = host.iter().position(|&byte| byte == b':').unwrap_or(host.len());
-            (is_name(&host[..end]), &host[end..])
-        }
+        _ => match name_length(host) {
+            Some(end) => (end > 0, &host[end..]),
+            None => return false,
+        },
     };
     name && match port {
         [] => true,
@@ -67,20 +74,20 @@ const NAME: [bool; 256] = {
     table
 };
 
-fn is_name(name: &[u8]) -> bool {
-    let mut rest = name;
-    while let [byte, after @ ..] = rest {
-        rest = match (byte, after) {
-            (b'%', [high, low, after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
-                after
+/// How long the name is that this begins with. `None` if it has half an escape.
+fn name_length(host: &[u8]) -> Option<usize> {
+    let mut end = 0;
+    loop {
+        let plain = host[end..].iter().position(|&byte| !NAME[usize::from(byte)]);
+        end = plain.map_or(host.len(), |plain| end + plain);
+        match &host[end..] {
+            [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                end += 3
             }
-            (byte, after) if NAME[usize::from(*byte)] => after,
-            _ => return false,
-        };
+            [b'%', ..] => return None,
+            _ => return Some(end),
+        }
     }
-    !name.is_empty()
 }
 
 /// The inside of the brackets: an IPv6 address, or one of a later version.
@@ -97,16 +104,18 @@ fn is_address(address: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn headers(hosts: &[&str]) -> HeaderMap {
-        hosts.iter().filter_map(|host| Some((HOST, host.parse().ok()?))).collect()
+    fn says(version: Version, target: &str, hosts: &[&str]) -> bool {
+        let request = Request::get(target).version(version);
+        let request = hosts.iter().fold(request, |request, host| request.header(HOST, *host));
+        is_clear(&request.body(()).unwrap())
     }
 
     fn http1(hosts: &[&str]) -> bool {
-        is_clear(Version::HTTP_11, &Uri::from_static("/"), &headers(hosts))
+        says(Version::HTTP_11, "/", hosts)
     }
 
-    fn http2(authority: &'static str, hosts: &[&str]) -> bool {
-        is_clear(Version::HTTP_2, &Uri::from_static(authority), &headers(hosts))
+    fn http2(authority: &str, hosts: &[&str]) -> bool {
+        says(Version::HTTP_2, authority, hosts)
     }
 
     #[test]
@@ -130,7 +139,17 @@ mod tests {
     fn http_1_1_names_exactly_one_host() {
         assert!(!http1(&[]));
         assert!(!http1(&["a", "a"]));
-        assert!(is_clear(Version::HTTP_10, &Uri::from_static("/"), &headers(&[])));
+        assert!(says(Version::HTTP_10, "/", &[]));
+    }
+
+    #[test]
+    fn an_http_1_target_names_a_host_with_its_scheme_and_without_a_user() {
+        let target = |target| says(Version::HTTP_11, target, &["a"]);
+        assert!(target("http://a/") && target("http://b:80/c"));
+        assert!(!target("http://u@a/"));
+        assert!(!target("a:80"));
+        let connect = Request::connect("a:80").header(HOST, "a:80").body(()).unwrap();
+        assert!(is_clear(&connect));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use std::{
 pub(crate) enum Refusal {
     /// It is not clear which host the request is for.
     Host,
+    /// The body has a transfer coding that is not known here.
+    Coding,
     /// The service took too long to begin its response.
     Late,
 }
@@ -25,6 +27,10 @@ impl Refusal {
             Self::Host => (
                 StatusCode::BAD_REQUEST,
                 r#"{"title":"Bad Request","status":400,"detail":"the host is missing, repeated or invalid"}"#,
+            ),
+            Self::Coding => (
+                StatusCode::NOT_IMPLEMENTED,
+                r#"{"title":"Not Implemented","status":501,"detail":"the only transfer coding is chunked"}"#,
             ),
             Self::Late => (
                 StatusCode::GATEWAY_TIMEOUT,

@@ -40,7 +40,7 @@ impl Server {
     /// Whether a request has to say clearly which host it is for. Default: yes.
     ///
     /// If so, a request whose host is missing (HTTP/1.1), repeated, not a host, or in HTTP/2 not
-    /// the `:authority`, is answered with 400.
+    /// the `:authority`, is answered with 400, as is a target that names a user or only a host.
     pub fn host_rules(mut self, on: bool) -> Self {
         self.options.host_rules = on;
         self

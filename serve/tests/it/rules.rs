@@ -40,6 +40,28 @@ async fn a_request_without_one_valid_host_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_in_a_coding_that_is_not_only_chunked_is_501_and_its_connection_closes() {
+    let post = |codings: &str| {
+        format!(
+            "POST /echo HTTP/1.1\r\nhost: a\r\n{codings}\r\n\r\n5\r\nhello\r\n0\r\n\r\n{}",
+            get("/")
+        )
+    };
+    for codings in [
+        "transfer-encoding: gzip, chunked",
+        "transfer-encoding: chunked, chunked",
+        "transfer-encoding: identity\r\ntransfer-encoding: chunked",
+    ] {
+        let answer = status(Server::new().host_rules(false), &post(codings)).await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+    }
+    let answer = status(Server::new(), &post("transfer-encoding: Chunked")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("hello"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.").count(), 2, "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_http_2_host_that_contradicts_the_authority_is_refused() {
     let (_server, at) = start_in_memory(Server::new());
     let mut client = http2(dial(&at).await).await;

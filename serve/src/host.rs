@@ -82,7 +82,7 @@ fn name_length(host: &[u8]) -> Option<usize> {
         end = plain.map_or(host.len(), |plain| end + plain);
         match &host[end..] {
             [b'%', high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                end += 3
+                end += 3;
             }
             [b'%', ..] => return None,
             _ => return Some(end),

@@ -1,10 +1,12 @@
 //! The project's own commands: `cargo xtask <command>`.
 //!
 //! `check` looks without running anything, `test` runs everything, `ci` is both; `tools`
-//! installs the foreign programs that tests talk to; `bench` and `soak` are the long ones.
+//! installs the foreign programs that tests talk to; `bench` and `soak` are the long ones;
+//! `conformance` writes down how the foreign suites end.
 
 mod bench;
 mod check;
+mod conformance;
 mod libtest;
 mod process;
 mod test;
@@ -37,6 +39,8 @@ enum Command {
     Tools,
     /// Install the load generators and run the benchmarks in release mode.
     Bench(bench::Options),
+    /// Run every foreign suite against both transports and write docs/conformance.md.
+    Conformance,
     /// Run the tests at their long sizes (`PURLIN_SOAK=1`).
     Soak(test::Options),
 }
@@ -78,6 +82,7 @@ fn run(command: &Command) -> Result<bool, String> {
         Command::Soak(options) => Ok(test::run(&workspace, options, test::Size::Long)),
         Command::Tools => tools::table(&workspace),
         Command::Bench(options) => bench::run(&workspace, options),
+        Command::Conformance => conformance::run(&workspace),
     }
 }
 

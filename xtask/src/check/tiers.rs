@@ -45,6 +45,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("purlin", Tier::Facade),
     ("examples/", Tier::Program),
     ("bench", Tier::Program),
+    ("conformance", Tier::Program),
     ("xtask", Tier::Program),
 ];
 

@@ -1,0 +1,3 @@
+//! The suites, and the table that says how they ended.
+
+mod suites;

@@ -1,5 +1,5 @@
 use crate::{Level, Value, timestamp, value::Kind};
-use purlin_endpoint::{Peer, catch_panic};
+use purlin_endpoint::{Method, Peer, catch_panic};
 use std::{
     fmt::{self, Write as _},
     net::SocketAddr,
@@ -24,109 +24,117 @@ pub enum Format {
 
 impl Format {
     /// Writes all that stands before a line's own fields.
-    pub(crate) fn begin(self, out: &mut String, at: SystemTime, level: Level, message: &str) {
+    pub(crate) fn begin(self, out: &mut Vec<u8>, at: SystemTime, level: Level, message: &str) {
         match self {
             Self::Logfmt => {
-                out.push_str("ts=");
+                out.extend_from_slice(b"ts=");
                 timestamp::write(out, at);
-                out.push_str(" level=");
-                out.push_str(level.as_str());
-                out.push_str(" msg=");
-                self.text(out, |out| out.push_str(message));
+                out.extend_from_slice(b" level=");
+                out.extend_from_slice(level.as_str().as_bytes());
+                out.extend_from_slice(b" msg=");
+                self.text(out, |out| out.extend_from_slice(message.as_bytes()));
             }
             Self::Json => {
-                out.push_str("{\"ts\":\"");
+                out.extend_from_slice(b"{\"ts\":\"");
                 timestamp::write(out, at);
-                out.push_str("\",\"level\":\"");
-                out.push_str(level.as_str());
-                out.push_str("\",\"msg\":");
-                self.text(out, |out| out.push_str(message));
+                out.extend_from_slice(b"\",\"level\":\"");
+                out.extend_from_slice(level.as_str().as_bytes());
+                out.extend_from_slice(b"\",\"msg\":");
+                self.text(out, |out| out.extend_from_slice(message.as_bytes()));
             }
             Self::Pretty => {
                 timestamp::write(out, at);
-                out.push(' ');
-                out.push_str(level.padded());
-                out.push(' ');
+                out.push(b' ');
+                out.extend_from_slice(level.padded().as_bytes());
+                out.push(b' ');
                 escape(out, message);
             }
         }
     }
 
-    pub(crate) fn finish(self, out: &mut String) {
-        out.push_str(match self {
-            Self::Json => "}\n",
-            Self::Logfmt | Self::Pretty => "\n",
+    pub(crate) fn finish(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(match self {
+            Self::Json => b"}\n",
+            Self::Logfmt | Self::Pretty => b"\n",
         });
     }
 
-    pub(crate) fn field(self, out: &mut String, key: &str, value: Value<'_>) {
+    pub(crate) fn field(self, out: &mut Vec<u8>, key: &str, value: Value<'_>) {
         self.key(out, key);
         self.value(out, value);
     }
 
-    /// A field whose key is known to need no escape in any format.
-    pub(crate) fn known(self, out: &mut String, key: &'static str, value: Value<'_>) {
-        let (before, after) = match self {
-            Self::Json => (",\"", "\":"),
-            Self::Logfmt | Self::Pretty => (" ", "="),
-        };
-        out.push_str(before);
-        out.push_str(key);
-        out.push_str(after);
-        self.value(out, value);
+    /// Writes the key of a field, and what stands around it.
+    #[inline]
+    pub(crate) fn known_key(self, out: &mut Vec<u8>, key: Key) {
+        let key = if self == Self::Json { key.json } else { key.plain };
+        out.extend_from_slice(key.as_bytes());
     }
 
-    fn key(self, out: &mut String, key: &str) {
+    /// Writes a text that needs no escape in any format.
+    #[inline]
+    pub(crate) fn known(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+        if self == Self::Json {
+            out.push(b'"');
+        }
+        write(out);
+        if self == Self::Json {
+            out.push(b'"');
+        }
+    }
+
+    fn key(self, out: &mut Vec<u8>, key: &str) {
         match self {
             Self::Json => {
-                out.push(',');
-                self.text(out, |out| out.push_str(key));
-                out.push(':');
+                out.push(b',');
+                self.text(out, |out| out.extend_from_slice(key.as_bytes()));
+                out.push(b':');
             }
             Self::Logfmt | Self::Pretty => {
-                out.push(' ');
+                out.push(b' ');
                 bare_key(out, key);
-                out.push('=');
+                out.push(b'=');
             }
         }
     }
 
-    pub(crate) fn value(self, out: &mut String, value: Value<'_>) {
+    pub(crate) fn value(self, out: &mut Vec<u8>, value: Value<'_>) {
         let mut integer = itoa::Buffer::new();
         match value.0 {
-            Kind::Null => out.push_str("null"),
-            Kind::Bool(true) => out.push_str("true"),
-            Kind::Bool(false) => out.push_str("false"),
-            Kind::Signed(number) => out.push_str(integer.format(number)),
-            Kind::Unsigned(number) => out.push_str(integer.format(number)),
+            Kind::Null => out.extend_from_slice(b"null"),
+            Kind::Bool(true) => out.extend_from_slice(b"true"),
+            Kind::Bool(false) => out.extend_from_slice(b"false"),
+            Kind::Signed(number) => out.extend_from_slice(integer.format(number).as_bytes()),
+            Kind::Unsigned(number) => out.extend_from_slice(integer.format(number).as_bytes()),
             Kind::Float(number) if number.is_finite() => display(out, &number),
             // JSON has no number for these.
             Kind::Float(number) => self.text(out, |out| display(out, &number)),
-            Kind::Text(text) => self.text(out, |out| out.push_str(text)),
+            Kind::Text(text) => self.text(out, |out| out.extend_from_slice(text.as_bytes())),
             Kind::Display(value) => self.text(out, |out| display(out, value)),
             Kind::Duration(duration) => {
                 self.text(out, |out| display(out, &format_args!("{duration:?}")));
             }
-            Kind::Millis(duration) => millis(out, duration),
-            Kind::Known(text) => {
-                let quote = if self == Self::Json { "\"" } else { "" };
-                out.push_str(quote);
-                out.push_str(text);
-                out.push_str(quote);
-            }
-            Kind::Method(method) => self.text(out, |out| {
-                out.push_str(method.service());
-                out.push('/');
-                out.push_str(method.name());
-            }),
-            Kind::Peer(Peer::Tcp(SocketAddr::V4(address))) => self.text(out, |out| {
-                for (octet, after) in address.ip().octets().into_iter().zip(['.', '.', '.', ':']) {
-                    out.push_str(integer.format(octet));
+        }
+    }
+
+    pub(crate) fn method(self, out: &mut Vec<u8>, method: &Method) {
+        self.text(out, |out| {
+            out.extend_from_slice(method.service().as_bytes());
+            out.push(b'/');
+            out.extend_from_slice(method.name().as_bytes());
+        });
+    }
+
+    pub(crate) fn peer(self, out: &mut Vec<u8>, peer: &Peer) {
+        match peer {
+            Peer::Tcp(SocketAddr::V4(address)) => self.known(out, |out| {
+                for (octet, after) in address.ip().octets().into_iter().zip(*b"...:") {
+                    small(out, octet);
                     out.push(after);
                 }
-                out.push_str(integer.format(address.port()));
+                out.extend_from_slice(itoa::Buffer::new().format(address.port()).as_bytes());
             }),
-            Kind::Peer(peer) => self.text(out, |out| display(out, peer)),
+            peer => self.text(out, |out| display(out, peer)),
         }
     }
 
@@ -134,52 +142,79 @@ impl Format {
     ///
     /// It is written as it is first: most texts need nothing else, and what a value displays can't
     /// be known before.
-    pub(crate) fn text(self, out: &mut String, write: impl FnOnce(&mut String)) {
+    pub(crate) fn text(self, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
         if self == Self::Json {
-            out.push('"');
+            out.push(b'"');
         }
         let start = out.len();
         write(out);
         let wants = wants(&out[start..]);
         match self {
             Self::Json if wants == Wants::Escapes => escape_from(out, start),
-            Self::Json => out.push('"'),
+            Self::Json => out.push(b'"'),
             Self::Logfmt | Self::Pretty if wants == Wants::Nothing => {}
             Self::Logfmt | Self::Pretty => {
-                out.insert(start, '"');
+                out.insert(start, b'"');
                 match wants {
                     Wants::Escapes => escape_from(out, start + 1),
-                    Wants::Quotes | Wants::Nothing => out.push('"'),
+                    Wants::Quotes | Wants::Nothing => out.push(b'"'),
                 }
             }
         }
     }
 }
 
+/// The key of a field of ours, as each format has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Key {
+    pub(crate) plain: &'static str,
+    pub(crate) json: &'static str,
+}
+
+fn small(out: &mut Vec<u8>, number: u8) {
+    if number >= 100 {
+        out.push(b'0' + number / 100);
+    }
+    if number >= 10 {
+        out.push(b'0' + number / 10 % 10);
+    }
+    out.push(b'0' + number % 10);
+}
+
 /// Writes a number of milliseconds, to the microsecond.
-fn millis(out: &mut String, duration: Duration) {
+pub(crate) fn millis(out: &mut Vec<u8>, duration: Duration) {
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
     let mut whole = itoa::Buffer::new();
-    out.push_str(whole.format(micros / 1000));
+    out.extend_from_slice(whole.format(micros / 1000).as_bytes());
     let rest = (micros % 1000) as u16;
-    let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
-    out.push('.');
-    out.extend(digits.map(char::from));
+    let [a, b, c] = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
+    out.extend_from_slice(&[b'.', a, b, c]);
 }
 
 /// Escapes what was written from there on, and closes the quotes.
-fn escape_from(out: &mut String, start: usize) {
+fn escape_from(out: &mut Vec<u8>, start: usize) {
     let text = out.split_off(start);
-    escape(out, &text);
-    out.push('"');
+    // Only text was written there.
+    escape(out, &String::from_utf8_lossy(&text));
+    out.push(b'"');
+}
+
+/// Takes what is displayed.
+struct Text<'a>(&'a mut Vec<u8>);
+
+impl fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// Writes what the value displays. A value that fails or panics loses its own text, not the line.
-fn display(out: &mut String, value: &dyn fmt::Display) {
+fn display(out: &mut Vec<u8>, value: &dyn fmt::Display) {
     let start = out.len();
-    if catch_panic(|| write!(out, "{value}").ok()).is_err() {
+    if catch_panic(|| write!(Text(out), "{value}").ok()).is_err() {
         out.truncate(start);
-        out.push_str("panicked while it was displayed");
+        out.extend_from_slice(b"panicked while it was displayed");
     }
 }
 
@@ -216,15 +251,17 @@ static CLASS: [u8; 256] = {
     class
 };
 
-fn wants(text: &str) -> Wants {
-    let seen = text.bytes().fold(0, |seen, byte| seen | CLASS[usize::from(byte)]);
-    if seen & ESCAPE != 0 || seen & PERHAPS != 0 && text.chars().any(is_unsafe) {
+fn wants(text: &[u8]) -> Wants {
+    let seen = text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]);
+    let any =
+        |is: fn(char) -> bool| seen & PERHAPS != 0 && String::from_utf8_lossy(text).chars().any(is);
+    if seen & ESCAPE != 0 || any(is_unsafe) {
         return Wants::Escapes;
     }
     // Without quotes an empty text would be nothing, and the other the value that is not there.
-    let spaced = || seen & PERHAPS != 0 && text.chars().any(char::is_whitespace);
+    let spaced = || any(char::is_whitespace);
     match text {
-        "" | "null" => Wants::Quotes,
+        b"" | b"null" => Wants::Quotes,
         _ if seen & QUOTE != 0 || spaced() => Wants::Quotes,
         _ => Wants::Nothing,
     }
@@ -236,38 +273,39 @@ fn is_unsafe(c: char) -> bool {
 }
 
 /// Writes a text with the escapes of JSON, which logfmt's quotes share.
-fn escape(out: &mut String, text: &str) {
+fn escape(out: &mut Vec<u8>, text: &str) {
     for c in text.chars() {
         match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
             c if is_unsafe(c) => {
                 let code = u32::from(c);
-                out.push_str("\\u");
+                out.extend_from_slice(b"\\u");
                 for shift in [12, 8, 4, 0] {
                     let digit = (code >> shift) & 15;
-                    out.push(char::from(b"0123456789abcdef"[digit as usize]));
+                    out.push(b"0123456789abcdef"[digit as usize]);
                 }
             }
-            c => out.push(c),
+            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
 }
 
 /// Writes a key that stands without quotes: what can't be in one becomes an underscore.
-fn bare_key(out: &mut String, key: &str) {
-    if wants(key) == Wants::Nothing {
-        return out.push_str(key);
+fn bare_key(out: &mut Vec<u8>, key: &str) {
+    if wants(key.as_bytes()) == Wants::Nothing {
+        return out.extend_from_slice(key.as_bytes());
     }
     if key.is_empty() {
-        out.push('_');
+        out.push(b'_');
     }
     for c in key.chars() {
         let fits = !is_unsafe(c) && !c.is_whitespace() && !matches!(c, '=' | '"');
-        out.push(if fits { c } else { '_' });
+        let c = if fits { c } else { '_' };
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 

@@ -1,7 +1,10 @@
-use crate::{Level, Logger, value::Kind};
+use crate::{
+    Format, Level, Logger,
+    format::{Key, millis},
+};
 use purlin_endpoint::{
     BoxError, ByCode, Call, Classify, Code, Context, End, Error, Guard, How, Intercept,
-    InterceptLayer, Intercepted, Layer, Method, Observes, Peer, RequestId, Verdict,
+    InterceptLayer, Intercepted, Layer, Observes, Verdict,
 };
 use std::{any::Any, convert::Infallible, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -95,54 +98,59 @@ pub struct CallLine<C>(Option<Known<C>>);
 struct Known<C> {
     log: Arc<CallLog<C>>,
     started: Instant,
-    method: Option<&'static Method>,
-    peer: Option<Peer>,
-    request_id: Option<RequestId>,
-    attempt: u32,
-    deadline: Option<Instant>,
+    context: Context,
     verdict: Verdict,
     failure: Option<Box<Failure>>,
 }
 
+/// Makes the key of a field. It needs no escape in any format.
+macro_rules! key {
+    ($name:literal) => {
+        Key { plain: concat!(" ", $name, "="), json: concat!(",\"", $name, "\":") }
+    };
+}
+
 impl<C> Known<C> {
     fn new(log: Arc<CallLog<C>>, started: Instant, context: &Context) -> Self {
-        Self {
-            log,
-            started,
-            method: context.method(),
-            peer: context.peer().cloned(),
-            request_id: context.request_id().cloned(),
-            attempt: context.attempt(),
-            deadline: context.deadline(),
-            verdict: Verdict::OK,
-            failure: None,
-        }
+        Self { log, started, context: context.clone(), verdict: Verdict::OK, failure: None }
     }
 
     fn write(&self, took: Duration) {
-        let mut line = self.log.logger.line(level(self.verdict), "call");
-        if let Some(method) = self.method {
-            line = line.known("method", Kind::Method(method));
+        let line = self.log.logger.line(level(self.verdict), "call");
+        line.write(|format, out| self.fields(format, out, took)).send();
+    }
+
+    /// Writes what is safe as it is without looking at it again.
+    fn fields(&self, format: Format, out: &mut Vec<u8>, took: Duration) {
+        if let Some(method) = self.context.method() {
+            format.known_key(out, key!("method"));
+            format.method(out, method);
         }
-        line = line
-            .known("code", Kind::Known(self.verdict.code.as_str()))
-            .known("took_ms", Kind::Millis(took));
-        if let Some(peer) = &self.peer {
-            line = line.known("peer", Kind::Peer(peer));
+        format.known_key(out, key!("code"));
+        let code = self.verdict.code.as_str();
+        format.known(out, |out| out.extend_from_slice(code.as_bytes()));
+        format.known_key(out, key!("took_ms"));
+        millis(out, took);
+        if let Some(peer) = self.context.peer() {
+            format.known_key(out, key!("peer"));
+            format.peer(out, peer);
         }
-        if let Some(id) = &self.request_id {
-            line = line.known("request_id", Kind::Known(id.as_str()));
+        if let Some(id) = self.context.request_id() {
+            format.known_key(out, key!("request_id"));
+            format.known(out, |out| out.extend_from_slice(id.as_bytes()));
         }
-        if self.attempt > 0 {
-            line = line.known("attempt", Kind::Unsigned(self.attempt.into()));
+        if self.context.attempt() > 0 {
+            format.known_key(out, key!("attempt"));
+            format.value(out, self.context.attempt().into());
         }
         if let Some(failure) = &self.failure {
-            line = line.known("error", Kind::Text(&failure.error));
+            format.known_key(out, key!("error"));
+            format.value(out, failure.error.as_str().into());
             if let Some(cause) = failure.cause() {
-                line = line.known("cause", Kind::Text(cause));
+                format.known_key(out, key!("cause"));
+                format.value(out, cause.into());
             }
         }
-        line.send();
     }
 }
 
@@ -175,7 +183,10 @@ where
                 line.failure = Some(Failure::of(error));
             }
             How::Dropped => {
-                let late = line.deadline.is_some_and(|deadline| deadline <= end.at(line.started));
+                let late = line
+                    .context
+                    .deadline()
+                    .is_some_and(|deadline| deadline <= end.at(line.started));
                 let code = if late { Code::DeadlineExceeded } else { Code::Cancelled };
                 line.verdict = Verdict::of(code);
             }

@@ -1,4 +1,4 @@
-use crate::{Format, Level, Value, value::Kind};
+use crate::{Format, Level, Value};
 use std::{
     cell::Cell,
     fmt,
@@ -27,7 +27,7 @@ use std::{
 pub struct Logger {
     shared: Arc<Shared>,
     /// The fields of all lines, written once.
-    fields: Arc<str>,
+    fields: Arc<[u8]>,
     clock: fn() -> SystemTime,
 }
 
@@ -50,7 +50,7 @@ impl Logger {
             dropped: AtomicU64::new(0),
             writer: Mutex::new(Box::new(writer)),
         };
-        Self { shared: Arc::new(shared), fields: "".into(), clock: SystemTime::now }
+        Self { shared: Arc::new(shared), fields: Arc::default(), clock: SystemTime::now }
     }
 
     /// Writes [logfmt](Format::Logfmt).
@@ -91,7 +91,7 @@ impl Logger {
     /// Adds a field to all lines of this logger, behind those it has.
     #[must_use]
     pub fn with<'v>(&self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        let mut fields = String::from(&*self.fields);
+        let mut fields = self.fields.to_vec();
         self.shared.format.field(&mut fields, key, value.into());
         Self { fields: fields.into(), ..self.clone() }
     }
@@ -145,7 +145,7 @@ impl Logger {
         let text = self.enabled(level).then(|| {
             let mut text = BUFFER.take();
             self.shared.format.begin(&mut text, (self.clock)(), level, message);
-            text.push_str(&self.fields);
+            text.extend_from_slice(&self.fields);
             text
         });
         Line { logger: self, text }
@@ -170,7 +170,7 @@ impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logger")
             .field("format", &self.shared.format)
-            .field("fields", &self.fields)
+            .field("fields", &String::from_utf8_lossy(&self.fields))
             .field("dropped", &self.dropped())
             .finish_non_exhaustive()
     }
@@ -178,7 +178,7 @@ impl fmt::Debug for Logger {
 
 thread_local! {
     /// The room of the last line of this thread, for the next one.
-    static BUFFER: Cell<String> = const { Cell::new(String::new()) };
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// What one long line may leave behind for the next.
@@ -189,7 +189,7 @@ const KEPT: usize = 16 * 1024;
 pub struct Line<'a> {
     logger: &'a Logger,
     /// `None` if the level is not written.
-    text: Option<String>,
+    text: Option<Vec<u8>>,
 }
 
 impl Line<'_> {
@@ -209,10 +209,10 @@ impl Line<'_> {
         }
     }
 
-    /// Adds a field whose key needs no escape in any format.
-    pub(crate) fn known(mut self, key: &'static str, value: Kind<'_>) -> Self {
+    /// Adds fields straight to the line's text, if it is written.
+    pub(crate) fn write(mut self, write: impl FnOnce(Format, &mut Vec<u8>)) -> Self {
         if let Some(text) = &mut self.text {
-            self.logger.shared.format.known(text, key, Value(value));
+            write(self.logger.shared.format, text);
         }
         self
     }
@@ -222,7 +222,7 @@ impl Line<'_> {
         let Some(mut text) = self.text else { return };
         let shared = &*self.logger.shared;
         shared.format.finish(&mut text);
-        let written = shared.writer().write_all(text.as_bytes());
+        let written = shared.writer().write_all(&text);
         if written.is_err() {
             shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -235,6 +235,7 @@ impl Line<'_> {
 
 impl fmt::Debug for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Line").field(&self.text).finish()
+        let text = self.text.as_deref().map(String::from_utf8_lossy);
+        f.debug_tuple("Line").field(&text).finish()
     }
 }

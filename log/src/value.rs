@@ -1,4 +1,3 @@
-use purlin_endpoint::{Method, Peer};
 use std::{fmt, time::Duration};
 
 /// What a field says: a number, a truth, a text, or anything that can be displayed.
@@ -28,12 +27,6 @@ pub(crate) enum Kind<'a> {
     Display(&'a dyn fmt::Display),
     /// A duration as a text, as in `250ms`.
     Duration(Duration),
-    /// A duration as a number of milliseconds with three decimals.
-    Millis(Duration),
-    /// A text that needs no escape in any format.
-    Known(&'a str),
-    Method(&'a Method),
-    Peer(&'a Peer),
 }
 
 macro_rules! from {
@@ -82,8 +75,8 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
 /// Shows the value as JSON.
 impl fmt::Debug for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::new();
+        let mut out = Vec::new();
         crate::Format::Json.value(&mut out, *self);
-        f.write_str(&out)
+        f.write_str(&String::from_utf8_lossy(&out))
     }
 }

@@ -46,6 +46,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("examples/", Tier::Program),
     ("bench", Tier::Program),
     ("conformance", Tier::Program),
+    ("hostile", Tier::Program),
     ("xtask", Tier::Program),
 ];
 

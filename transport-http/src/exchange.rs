@@ -1,5 +1,7 @@
-use crate::{Body, body::header_map, options::Options, problem, tail::Tail, watch::Watch};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use crate::{
+    Body, HeaderNames, body::header_map, options::Options, problem, tail::Tail, watch::Watch,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use purlin_endpoint::{
     Call as _, Code, Context, Criticality, Ending, Error, Peer, Reply, Request, RequestId,
 };
@@ -43,8 +45,9 @@ impl Exchange {
         let options = self.options.clone();
         let mut context = std::mem::take(&mut self.context).with_reply(Reply::open());
         let headers = request.headers();
+        let carried = Carried::by(headers, &options.names);
         if context.request_id().is_none() {
-            let id = text(headers, &options.names.request_id).and_then(|id| id.parse().ok());
+            let id = text(carried.request_id).and_then(|id| id.parse().ok());
             context = context.with_request_id(id.unwrap_or_else(RequestId::generate));
         }
         if let (None, Some(peer)) = (context.peer(), request.extensions().get::<Peer>()) {
@@ -53,18 +56,18 @@ impl Exchange {
         if let Some(method) = options.method {
             context = context.with_method(method);
         }
-        if let Some(attempt) = text(headers, &options.names.previous_attempts) {
+        if let Some(attempt) = text(carried.attempts) {
             context = context.with_attempt(attempt.parse().unwrap_or(0));
         }
         if options.trusts_callers
-            && let Some(level) = text(headers, &options.names.criticality)
+            && let Some(level) = text(carried.criticality)
             && let Some(level) = Criticality::parse(level)
         {
             context = context.with_criticality(level);
         }
         self.context = context;
         // What follows may fail, and is answered with the request's id all the same.
-        let timeout = match headers.get(&options.names.timeout) {
+        let timeout = match carried.timeout {
             Some(value) => Some(timeout(headers, value, options.names.timeout.as_str())?),
             None => None,
         };
@@ -88,26 +91,21 @@ impl Exchange {
     }
 
     /// Runs the functions that come before the decoder, and checks the deadline last.
-    pub(crate) fn before(
-        &mut self,
-        request: http::Request<Body>,
-    ) -> Result<http::Request<Body>, Error> {
-        let request = if self.options.before.is_empty() {
-            request
-        } else {
-            let (parts, body) = request.into_parts();
+    pub(crate) fn before(&mut self, request: &mut http::Request<Body>) -> Result<(), Error> {
+        if !self.options.before.is_empty() {
+            let (parts, body) = std::mem::take(request).into_parts();
             for before in &self.options.before {
                 self.context = before(self.context.clone(), &parts)?;
             }
-            http::Request::from_parts(parts, body)
-        };
+            *request = http::Request::from_parts(parts, body);
+        }
         if let Some(tail) = &mut self.tail {
             // From here on the caller may leave at any time.
             tail.context = self.context.clone();
         }
         match self.context.deadline().is_some_and(|deadline| deadline <= self.started) {
             true => Err(Error::of(Code::DeadlineExceeded)),
-            false => Ok(request),
+            false => Ok(()),
         }
     }
 
@@ -159,18 +157,20 @@ impl Exchange {
             ending.finish(Err(error));
         }
         self.options.hooks.report(&self.context, error);
-        let response = self.options.encode_error(&self.context, error);
-        self.finish(response)
+        let mut response = self.options.encode_error(&self.context, error);
+        self.finish(&mut response);
+        response
     }
 
     /// The response to a call that failed twice: without anything of the user's.
     pub(crate) fn give_up(&mut self, error: &Error) -> http::Response<Body> {
-        let response = problem::encode(&self.context, error);
-        self.finish(response)
+        let mut response = problem::encode(&self.context, error);
+        self.finish(&mut response);
+        response
     }
 
     /// Completes a response, and hands what waits for its end to its body.
-    pub(crate) fn finish(&mut self, mut response: http::Response<Body>) -> http::Response<Body> {
+    pub(crate) fn finish(&mut self, response: &mut http::Response<Body>) {
         let status = response.status();
         if matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
             response.body_mut().discard();
@@ -185,19 +185,15 @@ impl Exchange {
         {
             headers.insert(self.options.names.request_id.clone(), id);
         }
-        self.watch(response, written.trailers)
+        self.watch(response, written.trailers);
     }
 
-    fn watch(
-        &mut self,
-        response: http::Response<Body>,
-        trailers: Vec<(String, String)>,
-    ) -> http::Response<Body> {
+    fn watch(&mut self, response: &mut http::Response<Body>, trailers: Vec<(String, String)>) {
         let streams = !response.body().is_buffered();
         let endings = [self.ending.take(), self.outer.take()];
         let waited_for = self.tail.is_some() || endings.iter().any(Option::is_some);
         if !streams && !waited_for && trailers.is_empty() {
-            return response;
+            return;
         }
         let mut tail = self.tail.take();
         if streams && tail.is_none() && !self.options.hooks.error_handlers.is_empty() {
@@ -222,12 +218,42 @@ impl Exchange {
             unread: self.head_only,
             ..Watch::default()
         };
-        response.map(|body| body.watched(watch))
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = body.watched(watch);
     }
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &http::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+/// The headers that carry a call's facts: of each the first.
+#[derive(Default)]
+struct Carried<'a> {
+    request_id: Option<&'a HeaderValue>,
+    attempts: Option<&'a HeaderValue>,
+    criticality: Option<&'a HeaderValue>,
+    timeout: Option<&'a HeaderValue>,
+}
+
+impl<'a> Carried<'a> {
+    /// Finds them in one pass: most requests have few headers and none of these, and to hash four
+    /// names costs more than to compare them.
+    fn by(headers: &'a HeaderMap, names: &HeaderNames) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            let keep = |place: &mut Option<&'a HeaderValue>, wanted: &HeaderName| {
+                if place.is_none() && name == wanted {
+                    *place = Some(value);
+                }
+            };
+            keep(&mut found.request_id, &names.request_id);
+            keep(&mut found.attempts, &names.previous_attempts);
+            keep(&mut found.criticality, &names.criticality);
+            keep(&mut found.timeout, &names.timeout);
+        }
+        found
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok()
 }
 
 /// The timeout that a caller has asked for: whole milliseconds, digits only, given once.

@@ -288,7 +288,7 @@ where
     {
         let mut request = request.map(Body::new);
         exchange.admit(&mut request)?;
-        let request = exchange.before(request)?;
+        exchange.before(&mut request)?;
         if let Some(error) = self.unready.take() {
             return Err(error);
         }

@@ -94,7 +94,10 @@ where
         this.state.set(State::Done);
         let encoded = outcome.and_then(|response| this.exchange.encode(response, &*this.encode));
         Poll::Ready(match encoded {
-            Ok(response) => this.exchange.finish(response),
+            Ok(mut response) => {
+                this.exchange.finish(&mut response);
+                response
+            }
             Err(error) if this.exchange.called => this.exchange.fail(&error),
             Err(error) => this.exchange.fail(&error.uncalled()),
         })

@@ -272,19 +272,17 @@ enum Id {
 impl RequestId {
     /// A new id: 32 hexadecimal digits, unique within the process and, by a random part, without.
     pub fn generate() -> Self {
-        static START: OnceLock<(u64, AtomicU64)> = OnceLock::new();
+        static START: OnceLock<([u8; INLINE], AtomicU64)> = OnceLock::new();
         let (process, count) = START.get_or_init(|| {
             let random = || RandomState::new().build_hasher().finish();
-            (random(), AtomicU64::new(random()))
+            let mut process = [0; INLINE];
+            write_hex(&mut process[..16], random());
+            (process, AtomicU64::new(random()))
         });
         // An odd stride visits every number once, and neighbours share no visible digits.
         let count = count.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let mut bytes = [0; INLINE];
-        let number = (u128::from(*process) << 64) | u128::from(count);
-        for (pair, byte) in bytes.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-            pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-            pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-        }
+        let mut bytes = *process;
+        write_hex(&mut bytes[16..32], count);
         Self(Id::Inline { length: 32, bytes })
     }
 
@@ -300,6 +298,13 @@ impl RequestId {
             Id::Inline { length, bytes } => &bytes[..usize::from(*length)],
             Id::Shared(text) => text.as_bytes(),
         }
+    }
+}
+
+fn write_hex(room: &mut [u8], number: u64) {
+    for (pair, byte) in room.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
 }
 

@@ -106,7 +106,7 @@ pub trait Call {
     /// Names the method, and makes room for the end of its stream if it has one.
     fn name_method(&mut self, method: &'static Method) {
         let context = self.context_mut();
-        if context.method() != Some(method) {
+        if !context.method().is_some_and(|known| std::ptr::eq(known, method)) {
             *context = std::mem::take(context).with_method(method);
         }
         if method.streams_response() && self.slot().is_none() {

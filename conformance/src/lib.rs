@@ -10,6 +10,7 @@
 //! [`runs`] starts each suite against programs of this crate, and [`table`] is what came of it.
 
 pub mod connect;
+mod feed;
 pub mod interop;
 mod listeners;
 pub mod runs;

@@ -1,13 +1,15 @@
 //! The two listeners that h2spec attacks: both answer `/` with 200 and a body.
 
 use http::{Request, Response};
+use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use purlin_endpoint::{Context, Error, endpoint_fn};
+use purlin_endpoint::{BoxError, Context, Error, endpoint_fn};
 use purlin_serve::Protocol;
 use purlin_transport_http::{Router, Server, decode, encode};
 use std::{convert::Infallible, future::pending, io, net::SocketAddr};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
+use tower::Service;
 
 const TEXT: &str = "Hello!\n";
 
@@ -15,7 +17,7 @@ const TEXT: &str = "Hello!\n";
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
 }
 
 impl Listener {
@@ -32,13 +34,8 @@ impl Listener {
     pub async fn http() -> io::Result<Self> {
         let hello = endpoint_fn(async |_: Context, _: Bytes| Ok::<_, Error>(TEXT));
         let hello = || Server::new(hello, decode::raw, encode::text);
-        Self::serve(|listener| {
-            let router = Router::new().get("/", hello()).post("/", hello());
-            tokio::spawn(async {
-                purlin_serve::Server::new().serve(listener, router, pending()).await;
-            })
-        })
-        .await
+        let router = Router::new().get("/", hello()).post("/", hello());
+        Self::serve(purlin_serve::Server::new(), router).await
     }
 
     /// Endpoints over gRPC, and beside them, as its cases want it, a page; on a port that speaks
@@ -49,13 +46,7 @@ impl Listener {
     /// If no port can be had.
     pub async fn grpc() -> io::Result<Self> {
         let service = crate::interop::service().fallback(tower::service_fn(page));
-        Self::serve(|listener| {
-            tokio::spawn(async {
-                let server = purlin_serve::Server::new().protocol(Protocol::Http2);
-                server.serve(listener, service, pending()).await;
-            })
-        })
-        .await
+        Self::serve(purlin_serve::Server::new().protocol(Protocol::Http2), service).await
     }
 
     /// The service of the interoperability cases, packing longer answers only, and watched.
@@ -66,19 +57,22 @@ impl Listener {
     pub async fn tapped(flags: crate::interop::Flags) -> io::Result<Self> {
         let service = crate::interop::service().gzip_from(crate::interop::PACKED_FROM);
         let service = crate::interop::Tapped::new(service, flags);
-        Self::serve(|listener| {
-            tokio::spawn(async {
-                purlin_serve::Server::new().serve(listener, service, pending()).await;
-            })
-        })
-        .await
+        Self::serve(purlin_serve::Server::new(), service).await
     }
 
-    async fn serve(
-        start: impl FnOnce(TcpListener) -> tokio::task::JoinHandle<()>,
-    ) -> io::Result<Self> {
+    async fn serve<S, B>(server: purlin_serve::Server, service: S) -> io::Result<Self>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+        B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        Ok(Self { address: listener.local_addr()?, task: start(listener) })
+        let address = listener.local_addr()?;
+        let task = tokio::spawn(async move {
+            server.serve(listener, service, pending()).await;
+        });
+        Ok(Self { address, task })
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
     },
     wire,
 };
-use futures_util::stream;
+use crate::feed::feed;
 use http::{HeaderName, HeaderValue, Uri};
 use prost::Message;
 use purlin_endpoint::{Context, Endpoint as _, Error, Method, Streaming};
@@ -204,7 +204,7 @@ impl Call {
     }
 
     async fn client_stream(&self) -> Result<(), Error> {
-        let (sender, requests) = requests();
+        let (sender, requests) = feed();
         let client = self.set(Client::client_streaming(
             self.channel.clone(),
             &CLIENT_STREAM,
@@ -223,7 +223,7 @@ impl Call {
     }
 
     async fn bidi_stream(&self) -> Result<(), Error> {
-        let (sender, requests) = requests();
+        let (sender, requests) = feed();
         let client = self.set(Client::bidirectional(
             self.channel.clone(),
             &BIDI_STREAM,
@@ -277,15 +277,6 @@ impl Call {
             }
         }
     }
-}
-
-/// A stream of requests, and where they are put in.
-fn requests<M: Send + 'static>() -> (mpsc::Sender<M>, Streaming<M>) {
-    let (sender, receiver) = mpsc::channel(1);
-    let messages = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|message| (Ok(message), receiver))
-    });
-    (sender, Streaming::new(messages))
 }
 
 async fn ended<T: 'static>(call: &mut JoinSet<Result<T, Error>>) -> Result<T, Error> {

@@ -9,7 +9,7 @@ use super::{
         StreamingOutputCallRequest, StreamingOutputCallResponse,
     },
 };
-use futures_util::stream;
+use crate::feed::feed;
 use purlin_endpoint::{Code, Context, Endpoint as _, Error, Streaming};
 use purlin_transport_grpc::{Channel, Client};
 use std::time::Duration;
@@ -55,15 +55,6 @@ pub(super) async fn sizes(
 
 fn length(response: &StreamingOutputCallResponse) -> usize {
     response.payload.as_ref().map_or(0, |payload| payload.body.len())
-}
-
-/// A stream of requests that is fed while the call goes on.
-fn open<T: Send + 'static>() -> (mpsc::Sender<T>, Streaming<T>) {
-    let (sender, receiver) = mpsc::channel(1);
-    let requests = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|request| (Ok(request), receiver))
-    });
-    (sender, Streaming::new(requests))
 }
 
 pub(super) async fn client_streaming(channel: Channel) -> Result<(), String> {
@@ -113,7 +104,7 @@ async fn begin(
     first: StreamingOutputCallRequest,
 ) -> Result<(mpsc::Sender<StreamingOutputCallRequest>, Streaming<StreamingOutputCallResponse>), Error>
 {
-    let (sender, requests) = open();
+    let (sender, requests) = feed();
     let _ = sender.send(first).await;
     Ok((sender, duplex(channel).invoke(context, requests).await?))
 }
@@ -159,7 +150,7 @@ pub(super) async fn timeout(channel: Channel) -> Result<(), String> {
 /// A call is cancelled by dropping it: its stream of requests must be let go, and the connection
 /// must live on.
 pub(super) async fn cancel_after_begin(channel: Channel) -> Result<(), String> {
-    let (sender, requests) = open::<StreamingInputCallRequest>();
+    let (sender, requests) = feed::<StreamingInputCallRequest>();
     let client = client!(
         client_streaming,
         channel.clone(),

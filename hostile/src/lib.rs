@@ -51,7 +51,9 @@ struct Understood {
 /// `/large` is answered with 16 MiB.
 pub fn echo() -> Router {
     let echo = endpoint_fn(async |_: Context, understood: Understood| Ok::<_, Error>(understood));
-    let large = endpoint_fn(async |_: Context, ()| Ok::<_, Error>(vec![b'x'; 16 << 20]));
+    let bytes = Bytes::from(vec![b'x'; 16 << 20]);
+    let large =
+        endpoint_fn(move |_: Context, ()| std::future::ready(Ok::<_, Error>(bytes.clone())));
     let large = Server::new(large, purlin_transport_http::decode::no_request, encode::raw);
     Router::new().get("/large", large).fallback(Server::new(echo, understand, tell))
 }

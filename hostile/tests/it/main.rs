@@ -1,6 +1,13 @@
 //! Attacks on the server, in memory where time has to stand still, and on sockets.
 
+mod attacks;
+mod corpus;
+mod deadlines;
 mod differential;
+mod exhaustion;
+mod frames;
+mod healthy;
 mod oracle;
+mod target;
 mod vectors;
 mod world;

@@ -2,7 +2,7 @@
 //!
 //! It knows no limit of a size. Where the RFCs leave a choice it takes the one that the server has:
 //! a bare LF ends a line of a head (RFC 9112, section 2.2), spaces may follow the size of a chunk,
-//! and what a chunk's extension says is passed over.
+//! what a chunk's extension says is passed over, and so is a `Connection` that is not text.
 
 use crate::world::find;
 
@@ -153,7 +153,8 @@ fn field(line: &[u8], framing: &mut Framing) -> Read<()> {
             }
             framing.chunked = true;
         }
-        b"connection" => {
+        // One that is no list of words says nothing, as far as the server sees it.
+        b"connection" if value.is_ascii() => {
             for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 framing.close |= option.eq_ignore_ascii_case(b"close");
                 framing.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");

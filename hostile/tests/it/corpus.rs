@@ -94,7 +94,7 @@ async fn no_header_query_or_segment_is_the_servers_fault() {
     });
     let segment = endpoint_fn(async |_: Context, segment: Segment| Ok::<_, Error>(segment.segment));
     let router = Router::new()
-        .get("/query", Server::new(query.clone(), decode::query::<Query>, encode::text))
+        .get("/query", Server::new(query, decode::query::<Query>, encode::text))
         .post("/form", Server::new(query, decode::form::<Query>, encode::text))
         .get("/path/{segment}", Server::new(segment, decode::path::<Segment>, encode::text));
     let get = |prefix: &'static str| {

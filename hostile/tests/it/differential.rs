@@ -119,7 +119,9 @@ fn compare(answers: &[Answer], requests: &[Request], end: End) -> Result<(), Str
     for (number, answer) in answers.iter().enumerate() {
         match requests.get(number) {
             Some(request) if answer.is_echo() => {
-                if request.method != answer.method.as_bytes() || request.body != answer.body {
+                // An answer to HEAD has no body to tell by.
+                let same = answer.method == "HEAD" || request.body == answer.body;
+                if request.method != answer.method.as_bytes() || !same {
                     return Err(format!("{answer:?} is not the answer to {request:?}"));
                 }
             }

@@ -16,10 +16,7 @@ pub(crate) fn is_clear<B>(request: &Request<B>) -> bool {
     let Some(host) = host else {
         return match version {
             Version::HTTP_11 => false,
-            Version::HTTP_2 => {
-                uri.authority().is_none_or(|name| is_valid(name.as_str().as_bytes()))
-            }
-            _ => true,
+            _ => uri.authority().is_none_or(|name| is_valid(name.as_str().as_bytes())),
         };
     };
     if !is_valid(host.as_bytes()) {
@@ -147,6 +144,7 @@ mod tests {
         let target = |target| says(Version::HTTP_11, target, &["a"]);
         assert!(target("http://a/") && target("http://b:80/c"));
         assert!(!target("http://u@a/"));
+        assert!(!says(Version::HTTP_10, "http://u@a/", &[]));
         assert!(!target("a:80"));
         let connect = Request::connect("a:80").header(HOST, "a:80").body(()).unwrap();
         assert!(is_clear(&connect));

@@ -1,6 +1,6 @@
 //! Generates `peers/gokit/pb` from `proto/greeter.proto` without protoc.
 //!
-//! Run with `cargo run -p purlin-bench --example go-pb`, with `protoc-gen-go`
+//! Run with `cargo run -p purlin-bench --bin go-pb`, with `protoc-gen-go`
 //! and `protoc-gen-go-grpc` on the path.
 
 use std::error::Error;

@@ -1,15 +1,5 @@
-use crate::{Carrier, Method, Peer};
-use std::{
-    any::Any,
-    fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    str::FromStr,
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use crate::{Criticality, Method, Peer, Reply, RequestId};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What is known about a call besides its message: deadline, method, peer, request id, and values.
@@ -48,8 +38,6 @@ struct Node<T: ?Sized> {
     next: Option<Arc<Node<dyn Any + Send + Sync>>>,
     value: T,
 }
-
-static EMPTY_REPLY: Reply = Reply(None);
 
 impl Context {
     /// A context that knows nothing.
@@ -179,7 +167,7 @@ impl Context {
     ///
     /// Where no server's transport listens, what is written goes nowhere.
     pub fn reply(&self) -> &Reply {
-        self.facts.as_ref().map_or(&EMPTY_REPLY, |facts| &facts.reply)
+        self.facts.as_ref().map_or(&Reply::NOWHERE, |facts| &facts.reply)
     }
 
     /// What a call to another service gets from this one.
@@ -213,208 +201,6 @@ impl fmt::Debug for Context {
                 .field("criticality", &facts.criticality);
         }
         out.finish_non_exhaustive()
-    }
-}
-
-/// How much a call matters when not all can be served.
-///
-/// The four levels are those of Google's
-/// [Handling Overload](https://sre.google/sre-book/handling-overload/); the least critical is
-/// refused first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Criticality {
-    /// May be refused often: background work that is tried again later.
-    Sheddable,
-    /// May be refused at times: batch work.
-    SheddablePlus,
-    /// Refusing it is seen by a user. What nobody has said is this.
-    #[default]
-    Critical,
-    /// Refusing it is an incident.
-    CriticalPlus,
-}
-
-impl Criticality {
-    /// The name on the wire, as in `SHEDDABLE_PLUS`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sheddable => "SHEDDABLE",
-            Self::SheddablePlus => "SHEDDABLE_PLUS",
-            Self::Critical => "CRITICAL",
-            Self::CriticalPlus => "CRITICAL_PLUS",
-        }
-    }
-
-    /// The criticality with this name on the wire.
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Sheddable, Self::SheddablePlus, Self::Critical, Self::CriticalPlus]
-            .into_iter()
-            .find(|criticality| criticality.as_str() == name)
-    }
-}
-
-/// The longest id that fits without an allocation: a UUID with its hyphens.
-const INLINE: usize = 36;
-
-/// The id that a call keeps on every hop and every log line.
-///
-/// It is one to 128 letters, digits, dots, hyphens or underscores, so that it can stand in any
-/// header and any log as it is.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Id);
-
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Id {
-    Inline { length: u8, bytes: [u8; INLINE] },
-    Shared(Arc<str>),
-}
-
-impl RequestId {
-    /// A new id: 32 hexadecimal digits, unique within the process and, by a random part, without.
-    pub fn generate() -> Self {
-        static START: OnceLock<([u8; INLINE], AtomicU64)> = OnceLock::new();
-        let (process, count) = START.get_or_init(|| {
-            let random = || RandomState::new().build_hasher().finish();
-            let mut process = [0; INLINE];
-            write_hex(&mut process[..16], random());
-            (process, AtomicU64::new(random()))
-        });
-        // An odd stride visits every number once, and neighbours share no visible digits.
-        let count = count.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        let mut bytes = *process;
-        write_hex(&mut bytes[16..32], count);
-        Self(Id::Inline { length: 32, bytes })
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        // Only ASCII is ever stored.
-        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    /// The id as ASCII, which costs less than [`as_str`](Self::as_str).
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            Id::Inline { length, bytes } => &bytes[..usize::from(*length)],
-            Id::Shared(text) => text.as_bytes(),
-        }
-    }
-}
-
-fn write_hex(room: &mut [u8], number: u64) {
-    for (pair, byte) in room.chunks_exact_mut(2).zip(number.to_be_bytes()) {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
-}
-
-impl FromStr for RequestId {
-    type Err = InvalidRequestId;
-
-    fn from_str(text: &str) -> Result<Self, InvalidRequestId> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-        if text.is_empty() || text.len() > 128 || !text.bytes().all(allowed) {
-            return Err(InvalidRequestId);
-        }
-        let mut bytes = [0; INLINE];
-        Ok(Self(match bytes.get_mut(..text.len()) {
-            Some(room) => {
-                room.copy_from_slice(text.as_bytes());
-                // It fits, so its length is at most INLINE.
-                Id::Inline { length: text.len() as u8, bytes }
-            }
-            None => Id::Shared(text.into()),
-        }))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-/// The text is not a [`RequestId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InvalidRequestId;
-
-impl fmt::Display for InvalidRequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a request id is 1 to 128 letters, digits, dots, hyphens or underscores")
-    }
-}
-
-impl std::error::Error for InvalidRequestId {}
-
-/// A write-only place for a response's headers and trailers.
-///
-/// A server's transport makes one for each call; a handler or a layer writes into it by way of
-/// [`Context::reply`].
-#[derive(Clone, Default)]
-pub struct Reply(Option<Arc<Mutex<ReplyParts>>>);
-
-/// What was written into a [`Reply`], in its order.
-#[derive(Debug, Default)]
-pub struct ReplyParts {
-    /// Headers, each a lower-case name and a value.
-    pub headers: Vec<(String, String)>,
-    /// Trailers, each a lower-case name and a value.
-    pub trailers: Vec<(String, String)>,
-}
-
-impl Reply {
-    /// A place that its transport will read.
-    pub fn open() -> Self {
-        Self(Some(Arc::default()))
-    }
-
-    fn write(&self, write: impl FnOnce(&mut ReplyParts)) {
-        if let Some(parts) = &self.0 {
-            write(&mut parts.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-    }
-
-    /// Adds a header, behind others of its name. It must be written before the response begins.
-    pub fn header(&self, name: &str, value: impl Into<String>) {
-        self.write(|parts| parts.headers.push((name.to_ascii_lowercase(), value.into())));
-    }
-
-    /// Adds a trailer, behind others of its name.
-    pub fn trailer(&self, name: &str, value: impl Into<String>) {
-        self.write(|parts| parts.trailers.push((name.to_ascii_lowercase(), value.into())));
-    }
-
-    /// Takes what was written so far. This is for transports.
-    pub fn take(&self) -> ReplyParts {
-        let mut taken = ReplyParts::default();
-        self.write(|parts| taken = std::mem::take(parts));
-        taken
-    }
-}
-
-/// Writes headers: so what [`Carrier`]s inject can go into a response too.
-impl Carrier for ReplyParts {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
-    }
-
-    fn get_all<'a>(&'a self, name: &str) -> Vec<&'a str> {
-        self.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| &**value).collect()
-    }
-
-    fn set(&mut self, name: &str, value: &str) {
-        self.remove(name);
-        self.headers.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn remove(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| known != name);
     }
 }
 
@@ -467,22 +253,5 @@ mod tests {
         assert_eq!((outgoing.method(), outgoing.peer(), outgoing.attempt()), (None, None, 0));
         outgoing.reply().header("x-b", "2");
         assert_eq!(context.reply().take().headers, [("x-a".to_owned(), "1".to_owned())]);
-    }
-
-    #[test]
-    fn a_request_id_holds_nothing_that_a_header_or_a_log_could_trip_over() {
-        for bad in ["", "a b", "a\n", "é", "a\"b", &"x".repeat(129)] {
-            assert_eq!(bad.parse::<RequestId>(), Err(InvalidRequestId), "{bad:?}");
-        }
-        for good in ["a", "A.b_c-9", &"x".repeat(36), &"x".repeat(37), &"x".repeat(128)] {
-            assert_eq!(good.parse::<RequestId>().unwrap().as_str(), good);
-        }
-    }
-
-    #[test]
-    fn generated_ids_are_valid_and_differ() {
-        let ids: std::collections::HashSet<_> = (0..1000).map(|_| RequestId::generate()).collect();
-        assert_eq!(ids.len(), 1000);
-        assert!(ids.iter().all(|id| id.as_str().parse::<RequestId>().as_ref() == Ok(id)));
     }
 }

@@ -41,6 +41,7 @@ mod code;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod context;
+mod criticality;
 mod deadline;
 mod end;
 mod endpoint;
@@ -52,7 +53,9 @@ mod inspect;
 mod intercept;
 mod method;
 mod peer;
+mod reply;
 mod request;
+mod request_id;
 mod stream;
 
 #[cfg(feature = "http")]
@@ -62,7 +65,8 @@ pub use carrier::Carrier;
 pub use catch_panic::{CatchPanic, CatchPanicLayer, Catching, Panicked, catch_panic};
 pub use classify::{ByCode, Classify, Verdict};
 pub use code::{Code, UnknownCode};
-pub use context::{Context, Criticality, InvalidRequestId, Reply, ReplyParts, RequestId};
+pub use context::Context;
+pub use criticality::Criticality;
 pub use deadline::Expiring;
 pub use end::{End, Ending, How};
 pub use endpoint::{Endpoint, EndpointFn, Invoke, MethodLayer, Named, endpoint_fn};
@@ -75,7 +79,9 @@ pub use intercept::{
 };
 pub use method::{Kind, Method};
 pub use peer::Peer;
+pub use reply::{Reply, ReplyParts};
 pub use request::{Call, Request, Slot};
+pub use request_id::{InvalidRequestId, RequestId};
 pub use stream::Streaming;
 pub use tower_layer::Layer;
 pub use tower_service::Service;

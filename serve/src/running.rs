@@ -135,8 +135,9 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Concerns this error one connection, the next is accepted at once. Any other, such as having
-    /// no file descriptor left, would only come again: it pauses for 10 ms, doubled up to 1 s. So
-    /// does a long row of the former, which nothing but a broken listener makes.
+    /// no file descriptor left, would only come again: it pauses for 10 ms, doubled up to
+    /// 320 ms: it accepts again well within a second of when it can. So does a long row of the
+    /// former, which nothing but a broken listener makes.
     pub(crate) fn grow(&mut self, error: &io::Error) {
         self.errors = self.errors.saturating_add(1);
         let harmless = matches!(
@@ -152,7 +153,7 @@ impl Backoff {
             true => self.errors - 16,
             false => self.errors,
         };
-        let pause = Duration::from_millis(10 << doublings.saturating_sub(1).min(7));
-        self.until = Instant::now().checked_add(pause.min(Duration::from_secs(1)));
+        let pause = Duration::from_millis(10 << doublings.saturating_sub(1).min(5));
+        self.until = Instant::now().checked_add(pause);
     }
 }

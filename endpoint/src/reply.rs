@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A write-only place for a response's headers and trailers.
 ///
 /// A server's transport makes one for each call; a handler or a layer writes into it by way of
-/// [`Context::reply`].
+/// [`Context::reply`](crate::Context::reply).
 #[derive(Clone, Default)]
 pub struct Reply(Option<Arc<Mutex<ReplyParts>>>);
 

@@ -30,8 +30,11 @@
 //! # Features
 //!
 //! - `http`: [`Call`], [`Carrier`] and [`Classify`] for the types of the `http` crate.
+//! - `keyed`: [`Keyed`], a bounded table of states by key.
+//! - `serde`: configurations in files; [`duration`] for fields of your own.
 //! - `conformance`: the test kit that every layer of Purlin runs through, for your own.
 
+mod backoff;
 mod boxed;
 mod carrier;
 mod catch_panic;
@@ -43,6 +46,8 @@ pub mod conformance;
 mod context;
 mod criticality;
 mod deadline;
+#[cfg(feature = "serde")]
+pub mod duration;
 mod end;
 mod endpoint;
 mod error;
@@ -51,6 +56,8 @@ mod from_fn;
 mod http;
 mod inspect;
 mod intercept;
+#[cfg(feature = "keyed")]
+mod keyed;
 mod method;
 mod peer;
 mod reply;
@@ -60,6 +67,7 @@ mod stream;
 
 #[cfg(feature = "http")]
 pub use crate::http::{ByGrpcStatus, ByStatus};
+pub use backoff::Backoff;
 pub use boxed::BoxEndpoint;
 pub use carrier::Carrier;
 pub use catch_panic::{CatchPanic, CatchPanicLayer, Catching, Panicked, catch_panic};
@@ -77,6 +85,8 @@ pub use intercept::{
     Answer, AsError, AsResponse, Guard, Intercept, InterceptLayer, Intercepted, Intercepting,
     Observes,
 };
+#[cfg(feature = "keyed")]
+pub use keyed::Keyed;
 pub use method::{Kind, Method};
 pub use peer::Peer;
 pub use reply::{Reply, ReplyParts};

@@ -16,6 +16,10 @@
 //!
 //! Nothing here is tuned against an attack: both services have the limits that everybody gets.
 
+pub mod oracle;
+pub mod parsers;
+pub mod transcript;
+
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderValue, Response};
@@ -76,6 +80,11 @@ fn tell(context: &Context, understood: Understood) -> Result<Response<Body>, Err
 
 /// The gRPC methods, with gzip, and whatever is not gRPC for the [`echo`] router.
 pub fn both() -> GrpcServer<Router> {
+    grpc().fallback(self::echo())
+}
+
+/// The gRPC methods alone.
+pub fn grpc() -> GrpcServer {
     let echo = endpoint_fn(async |_: Context, payload: Payload| Ok::<_, Error>(payload));
     let count = endpoint_fn(async |_: Context, mut payloads: Streaming<Payload>| {
         let mut sum = 0;
@@ -88,5 +97,4 @@ pub fn both() -> GrpcServer<Router> {
         .gzip(true)
         .unary(&ECHO, echo, Ok::<Payload, Error>, Ok::<Payload, Error>)
         .client_streaming(&COUNT, count, Ok::<Payload, Error>, Ok::<Payload, Error>)
-        .fallback(self::echo())
 }

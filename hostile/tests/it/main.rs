@@ -7,7 +7,6 @@ mod differential;
 mod exhaustion;
 mod frames;
 mod healthy;
-mod oracle;
 mod target;
 mod vectors;
 mod world;

@@ -1,8 +1,8 @@
 //! The table of raw bytes, and what comes of each.
 
-use crate::{
+use purlin_hostile::{
     oracle::{End, Request},
-    world::{Answer, SUFFIX, start, transcript},
+    transcript::{Answer, SUFFIX, start, transcript},
 };
 
 /// What the server does otherwise than the table says, and why that is left so. A vector in here

@@ -4,20 +4,22 @@
 //! a bare LF ends a line of a head (RFC 9112, section 2.2), spaces may follow the size of a chunk,
 //! what a chunk's extension says is passed over, and so is a `Connection` that is not text.
 
-use crate::world::find;
+use crate::transcript::find;
 
 /// One request, as it is to be understood.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Request {
-    pub(crate) method: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+pub struct Request {
+    /// Its method.
+    pub method: Vec<u8>,
+    /// All of its body, without what frames it.
+    pub body: Vec<u8>,
     /// Whether this has to be the last one on its connection.
-    pub(crate) last: bool,
+    pub last: bool,
 }
 
 /// Why the bytes behind the requests are no request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum End {
+pub enum End {
     /// There are none, or nobody is to look at them.
     Clean,
     /// They are the beginning of one.
@@ -25,14 +27,14 @@ pub(crate) enum End {
     /// They can't become one.
     Wrong,
     /// A trailer section has a LF of its own, of which hyper makes something else: see `TRAILERS`
-    /// among the vectors that are known.
+    /// among the vectors of the tests.
     LooseTrailers,
 }
 
 type Read<T> = Result<T, End>;
 
-/// Reads a connection.
-pub(crate) fn read(mut bytes: &[u8]) -> (Vec<Request>, End) {
+/// Reads a connection: its requests, and why there are no more.
+pub fn read(mut bytes: &[u8]) -> (Vec<Request>, End) {
     let mut requests = Vec::new();
     loop {
         while let Some(rest) = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")) {

@@ -1,0 +1,256 @@
+//! Tests that every registry has to pass.
+//!
+//! A backend brings its [`World`]: how to make it, and how to do things to its registry. Each
+//! function panics with a sentence that says which promise of the [crate](crate) was broken. They
+//! wait for what must happen, in tokio's time: paused for a registry in memory, real for a real
+//! server.
+
+use crate::{
+    Discovery, EmptyAnswer, Endpoints, Instance, Instancer, Registrar, Registry, Snapshot, Source,
+};
+use std::{future::Future, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// A registry that can be made to fail.
+pub trait World: Sync {
+    /// How long a change takes to be seen at most, while all is well.
+    const SEEN_WITHIN: Duration;
+    /// How long a change takes to be seen at most once the registry is back.
+    const HEALED_WITHIN: Duration = Duration::from_secs(3);
+
+    /// Follows the one service that these tests are about.
+    fn source(&self) -> impl Source;
+
+    /// Registers instances of it.
+    fn registry(&self) -> impl Registry;
+
+    /// Which instances the registry holds, as somebody else sees them.
+    fn registered(&self) -> impl Future<Output = Vec<String>> + Send;
+
+    /// Deletes an instance behind the back of whoever registered it.
+    fn delete(&self, id: &str) -> impl Future<Output = ()> + Send;
+
+    /// Makes the registry fail.
+    fn fault(&self, fault: Fault) -> impl Future<Output = ()> + Send;
+
+    /// Ends the fault.
+    fn heal(&self) -> impl Future<Output = ()> + Send;
+
+    /// The faults that it can be given.
+    fn faults(&self) -> &'static [Fault];
+}
+
+/// What happens to a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing listens.
+    Down,
+    /// It accepts, and says nothing.
+    Hang,
+    /// Connections are reset, in the middle of an answer too.
+    Reset,
+    /// It answers with errors.
+    Errors,
+    /// Its answers break off or make no sense.
+    Garbage,
+    /// Its answers are empty.
+    Empty,
+    /// What it counts goes backwards.
+    Backwards,
+    /// It has forgotten the past that a watch goes on from.
+    Compacted,
+    /// It goes away and comes back ten times a second.
+    Flapping,
+    /// It has lost its data.
+    Wiped,
+}
+
+/// Checks a registry in all that is promised.
+///
+/// # Panics
+///
+/// If a promise is broken.
+pub async fn check<W: World>(world: &W) {
+    what_is_registered_is_found_until_it_is_taken_back(world).await;
+    what_was_deleted_by_hand_comes_back(world).await;
+    for fault in world.faults() {
+        a_fault_leaves_the_last_good_set(world, *fault).await;
+        a_registration_survives(world, *fault).await;
+        a_start_during_a_fault_succeeds_later(world, *fault).await;
+    }
+    a_slow_subscriber_holds_up_nobody(world).await;
+    stopping_is_prompt(world).await;
+}
+
+fn instancer(world: &impl World) -> Instancer {
+    let discovery = Discovery::new().empty(EmptyAnswer::Hold(Duration::from_secs(30)));
+    discovery.start(world.source()).expect("the defaults make sense")
+}
+
+async fn see(
+    instancer: &mut Instancer,
+    within: Duration,
+    what: &str,
+    seen: impl Fn(&Snapshot) -> bool,
+) {
+    let wait = async {
+        while !seen(&instancer.snapshot()) {
+            instancer.changed().await;
+        }
+    };
+    if timeout(within, wait).await.is_err() {
+        panic!("{what} within {within:?}, but there is {:?}", instancer.snapshot());
+    }
+}
+
+fn ids(snapshot: &Snapshot) -> Vec<&str> {
+    snapshot.instances().iter().map(|instance| instance.id.as_str()).collect()
+}
+
+/// An instance with everything that can be said of one.
+fn whole(id: &str, port: u16) -> Instance {
+    Instance {
+        id: id.into(),
+        weight: 3,
+        zone: Some("eu-1".into()),
+        version: Some("1.2.3".into()),
+        metadata: [("team".to_owned(), "a=b c\u{fc}\"".to_owned())].into(),
+        ..Instance::new(format!("127.0.0.1:{port}"))
+    }
+}
+
+async fn what_is_registered_is_found_until_it_is_taken_back<W: World>(world: &W) {
+    let mut instancer = instancer(world);
+    let (a, b) = (whole("conf-a", 7001), whole("conf-b", 7002));
+    let first = start(world, &a);
+    let second = start(world, &b);
+    within(W::SEEN_WITHIN, "a registration stands", first.registered()).await;
+    within(W::SEEN_WITHIN, "a registration stands", second.registered()).await;
+    see(&mut instancer, W::SEEN_WITHIN, "what is registered is found", |snapshot| {
+        snapshot.instances().iter().map(|instance| &**instance).eq([&a, &b])
+    })
+    .await;
+    assert!(first.deregister().await.is_ok(), "a registration is taken back without an error");
+    see(&mut instancer, W::SEEN_WITHIN, "what is taken back is gone", |snapshot| {
+        ids(snapshot) == ["conf-b"]
+    })
+    .await;
+    assert!(second.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn what_was_deleted_by_hand_comes_back<W: World>(world: &W) {
+    let registration = start(world, &whole("conf-a", 7001));
+    within(W::SEEN_WITHIN, "a registration stands", registration.registered()).await;
+    world.delete("conf-a").await;
+    comes_back(world, "a registration that was deleted by hand").await;
+    assert!(registration.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn a_fault_leaves_the_last_good_set<W: World>(world: &W, fault: Fault) {
+    let mut instancer = instancer(world);
+    let registration = start(world, &whole("conf-a", 7001));
+    see(&mut instancer, W::HEALED_WITHIN, "an instance is found", |snapshot| {
+        ids(snapshot) == ["conf-a"]
+    })
+    .await;
+    let endpoints = Endpoints::new(instancer.clone(), |instance| Ok(instance.address.clone()));
+    world.fault(fault).await;
+    let until = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < until {
+        let _ = timeout(Duration::from_millis(100), instancer.changed()).await;
+        assert_eq!(ids(&instancer.snapshot()), ["conf-a"], "{fault:?} took the last good set");
+        assert_eq!(endpoints.members().len(), 1, "{fault:?} took an endpoint");
+    }
+    world.heal().await;
+    let other = start(world, &whole("conf-b", 7002));
+    let what = format!("a change is seen after {fault:?}");
+    see(&mut instancer, W::HEALED_WITHIN + W::SEEN_WITHIN, &what, |snapshot| {
+        ids(snapshot) == ["conf-a", "conf-b"]
+    })
+    .await;
+    assert!(other.deregister().await.is_ok());
+    assert!(registration.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn a_registration_survives<W: World>(world: &W, fault: Fault) {
+    let registration = start(world, &whole("conf-a", 7001));
+    within(W::HEALED_WITHIN, "a registration stands", registration.registered()).await;
+    world.fault(fault).await;
+    let _ = timeout(Duration::from_secs(2), std::future::pending::<()>()).await;
+    world.heal().await;
+    comes_back(world, &format!("a registration after {fault:?}")).await;
+    assert!(registration.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn a_start_during_a_fault_succeeds_later<W: World>(world: &W, fault: Fault) {
+    world.fault(fault).await;
+    let mut instancer = instancer(world);
+    let registration = start(world, &whole("conf-a", 7001));
+    let _ = timeout(Duration::from_millis(500), instancer.changed()).await;
+    world.heal().await;
+    let what = format!("one who starts during {fault:?} is found");
+    see(&mut instancer, W::HEALED_WITHIN + W::SEEN_WITHIN, &what, |snapshot| {
+        ids(snapshot) == ["conf-a"]
+    })
+    .await;
+    assert!(registration.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn a_slow_subscriber_holds_up_nobody<W: World>(world: &W) {
+    let mut instancer = instancer(world);
+    let never_looks = instancer.clone();
+    let registration = start(world, &whole("conf-a", 7001));
+    see(&mut instancer, W::HEALED_WITHIN, "a change is seen beside one who never looks", |seen| {
+        ids(seen) == ["conf-a"]
+    })
+    .await;
+    assert_eq!(ids(&never_looks.snapshot()), ["conf-a"]);
+    assert!(registration.deregister().await.is_ok());
+    gone(world).await;
+}
+
+async fn stopping_is_prompt<W: World>(world: &W) {
+    let mut instancer = instancer(world);
+    instancer.known().await;
+    let registration = start(world, &whole("conf-a", 7001));
+    registration.registered().await;
+    let started = Instant::now();
+    drop(instancer);
+    assert!(registration.deregister().await.is_ok());
+    let took = started.elapsed();
+    assert!(took <= Duration::from_millis(100), "stopping took {took:?}");
+    gone(world).await;
+}
+
+fn start(world: &impl World, instance: &Instance) -> crate::Registration {
+    let registrar = Registrar::new();
+    registrar.start(world.registry(), instance.clone()).expect("the defaults make sense")
+}
+
+async fn within(limit: Duration, what: &str, wait: impl Future<Output = ()>) {
+    assert!(timeout(limit, wait).await.is_ok(), "{what} within {limit:?}");
+}
+
+async fn comes_back<W: World>(world: &W, what: &str) {
+    let back = async {
+        while world.registered().await != ["conf-a"] {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(W::HEALED_WITHIN, &format!("{what} comes back"), back).await;
+}
+
+/// Leaves nothing to the next test.
+async fn gone<W: World>(world: &W) {
+    let empty = async {
+        while !world.registered().await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(W::HEALED_WITHIN, "what was taken back is gone", empty).await;
+}

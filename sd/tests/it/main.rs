@@ -1,0 +1,5 @@
+//! What the crate promises, tried.
+
+mod conformance;
+mod endpoints;
+mod file;

@@ -1,11 +1,13 @@
 use crate::{
     call::{BoxError, Callee},
+    frames::Frames,
+    framing::Framing,
     handle::{Counters, Open, ServeError},
-    line::{Line, PREFACE, Prefix, Wire},
+    line::{Following, Line, PREFACE, Prefix, Wire},
     options::{Options, Protocol},
     server::OnError,
     signal::{Order, Signal},
-    watch::{Outcome, Watch},
+    watch::{Outcome, PARTING, Watch},
 };
 use http::{Request, Response};
 use http_body::Body;
@@ -24,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::task::TaskTracker;
@@ -94,7 +96,8 @@ where
     let line = Arc::new(Line::default());
     let Options { request_timeout, host_rules, .. } = shared.options;
     let callee = Callee::new(service, Arc::clone(&line), peer.clone(), request_timeout, host_rules);
-    let wire = TokioIo::new(Wire { io, prefix: opening.prefix, line: Arc::clone(&line) });
+    let following = opening.following(&shared.options);
+    let wire = TokioIo::new(Wire::new(io, opening.prefix, Arc::clone(&line), following));
     let watch = Watch::new(&line, &shared.options, !opening.http2, opening.heard, shared.age());
     let outcome = if opening.http2 {
         // In a box, lest the many connections that are HTTP/1 pay for its size.
@@ -116,11 +119,15 @@ where
         let finish = http1::Connection::graceful_shutdown;
         watch.run(connection, finish, &shared.signal).await
     };
-    conclude(&shared, peer, outcome)
+    conclude(&shared, &line, peer, outcome)
 }
 
-fn conclude(shared: &Shared, peer: Peer, outcome: Outcome) -> WasCut {
+fn conclude(shared: &Shared, line: &Line, peer: Peer, outcome: Outcome) -> WasCut {
     match outcome {
+        _ if line.flooded() => {
+            shared.counters.floods.fetch_add(1, Relaxed);
+            shared.report(&ServeError::Flooded { peer });
+        }
         Outcome::Over(Ok(())) | Outcome::Left => {}
         Outcome::Over(Err(source)) => {
             shared.report(&ServeError::Connection { peer, source: source.into() });
@@ -140,11 +147,22 @@ struct Opening {
     heard: Instant,
 }
 
+impl Opening {
+    fn following(&self, options: &Options) -> Following {
+        if !self.http2 {
+            return Following::Http1(Framing::default());
+        }
+        let Options { control_frame_limit, control_frame_rate, .. } = *options;
+        let frames = Frames::new(control_frame_limit, control_frame_rate, self.heard);
+        Following::Http2(Box::new(frames))
+    }
+}
+
 /// Prepares a connection and learns its protocol. `None` if that comes to nothing.
 async fn open<H, I>(shared: &Shared, handshake: H, peer: &Peer) -> Option<(I, Opening)>
 where
     H: Future<Output = io::Result<I>>,
-    I: AsyncRead + Unpin,
+    I: AsyncRead + AsyncWrite + Unpin,
 {
     let failed = |source| {
         let peer = peer.clone();
@@ -168,12 +186,28 @@ where
             return None;
         }
     };
-    let opening = listen(shared, &mut io).await?;
+    let (spoken, opening) = listen(shared, &mut io).await?;
+    if spoken == Spoken::Other {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "HTTP/2 begins otherwise");
+        shared.report(&ServeError::Connection { peer: peer.clone(), source: source.into() });
+        part(shared, io, opening).await;
+        return None;
+    }
     Some((io, opening))
 }
 
+/// Closes a connection on which nothing is to be said.
+async fn part<I: AsyncRead + AsyncWrite + Unpin>(shared: &Shared, io: I, opening: Opening) {
+    let mut wire = Wire::new(io, opening.prefix, Arc::default(), Following::Nothing);
+    tokio::select! {
+        // It may fail, and may take too long: the connection is closed in any case.
+        _ = timeout(PARTING, wire.shutdown()) => {}
+        () = shared.signal.reached(Order::Finish) => {}
+    }
+}
+
 /// Waits for the first bytes.
-async fn listen<I: AsyncRead + Unpin>(shared: &Shared, io: &mut I) -> Option<Opening> {
+async fn listen<I: AsyncRead + Unpin>(shared: &Shared, io: &mut I) -> Option<(Spoken, Opening)> {
     let options = &shared.options;
     let mut prefix = Prefix::default();
     let mut heard = None;
@@ -203,8 +237,9 @@ async fn listen<I: AsyncRead + Unpin>(shared: &Shared, io: &mut I) -> Option<Ope
         }
         prefix.fill(count);
         let first = *heard.get_or_insert_with(Instant::now);
-        if let Some(http2) = protocol(options.protocol, prefix.rest()) {
-            return Some(Opening { http2, prefix, heard: first });
+        if let Some(spoken) = protocol(options.protocol, prefix.rest()) {
+            let http2 = spoken == Spoken::Http2;
+            return Some((spoken, Opening { http2, prefix, heard: first }));
         }
         if !finishing {
             until = first.checked_add(options.header_timeout).unwrap_or(until);
@@ -212,13 +247,23 @@ async fn listen<I: AsyncRead + Unpin>(shared: &Shared, io: &mut I) -> Option<Ope
     }
 }
 
-/// Whether a connection that begins with these bytes is HTTP/2. `None` if that is not clear yet.
-fn protocol(spoken: Protocol, first: &[u8]) -> Option<bool> {
+/// What a connection turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    Http1,
+    Http2,
+    /// Nothing that this port speaks.
+    Other,
+}
+
+/// What a connection is that begins with these bytes. `None` if that is not clear yet.
+fn protocol(spoken: Protocol, first: &[u8]) -> Option<Spoken> {
     match spoken {
-        Protocol::Http2 => Some(true),
-        Protocol::Any if first == PREFACE => Some(true),
-        Protocol::Any if PREFACE.starts_with(first) => None,
-        Protocol::Any | Protocol::Http1 => Some(false),
+        Protocol::Http1 => Some(Spoken::Http1),
+        _ if first == PREFACE => Some(Spoken::Http2),
+        _ if PREFACE.starts_with(first) => None,
+        Protocol::Any => Some(Spoken::Http1),
+        Protocol::Http2 => Some(Spoken::Other),
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 /// assert_eq!(handle.connections(), 0);
 ///
 /// use purlin_endpoint::Inspect as _;
-/// let numbers = r#"{"connections":0,"accepted":0,"accept_errors":0,"timeouts":0}"#;
+/// let numbers = r#"{"connections":0,"accepted":0,"accept_errors":0,"timeouts":0,"floods":0}"#;
 /// assert_eq!(handle.snapshot(), numbers);
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,12 @@ impl Handle {
     pub fn timeouts(&self) -> u64 {
         self.0.timeouts.load(Relaxed)
     }
+
+    /// How many HTTP/2 connections have been closed because their peer sent too many frames that
+    /// asked for nothing.
+    pub fn floods(&self) -> u64 {
+        self.0.floods.load(Relaxed)
+    }
 }
 
 /// Shows its numbers as one JSON object.
@@ -55,11 +61,12 @@ impl Inspect for Handle {
 
     fn snapshot(&self) -> String {
         format!(
-            r#"{{"connections":{},"accepted":{},"accept_errors":{},"timeouts":{}}}"#,
+            r#"{{"connections":{},"accepted":{},"accept_errors":{},"timeouts":{},"floods":{}}}"#,
             self.connections(),
             self.accepted(),
             self.accept_errors(),
-            self.timeouts()
+            self.timeouts(),
+            self.floods()
         )
     }
 }
@@ -70,6 +77,7 @@ pub(crate) struct Counters {
     pub(crate) accepted: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     pub(crate) timeouts: AtomicU64,
+    pub(crate) floods: AtomicU64,
 }
 
 /// An open connection. It is counted until this is dropped.
@@ -121,6 +129,11 @@ pub enum ServeError {
         /// What went wrong.
         source: BoxError,
     },
+    /// An HTTP/2 connection was closed because its peer sent too many frames that asked for nothing.
+    Flooded {
+        /// Where the connection comes from.
+        peer: Peer,
+    },
     /// The service panicked, and took its connection down.
     Panicked,
 }
@@ -131,6 +144,7 @@ impl fmt::Display for ServeError {
             Self::Accept(_) => f.write_str("could not accept a connection"),
             Self::Handshake { peer, .. } => write!(f, "the handshake with {peer} failed"),
             Self::Connection { peer, .. } => write!(f, "the connection from {peer} failed"),
+            Self::Flooded { peer } => write!(f, "the connection from {peer} was a flood"),
             Self::Panicked => f.write_str("a service panicked and took its connection down"),
         }
     }
@@ -141,7 +155,7 @@ impl Error for ServeError {
         match self {
             Self::Accept(source) | Self::Handshake { source, .. } => Some(source),
             Self::Connection { source, .. } => Some(&**source),
-            Self::Panicked => None,
+            Self::Flooded { .. } | Self::Panicked => None,
         }
     }
 }

@@ -48,6 +48,8 @@
 mod accept;
 mod call;
 mod connection;
+mod frames;
+mod framing;
 mod handle;
 mod host;
 mod line;

@@ -1,3 +1,7 @@
+use crate::{
+    frames::Frames,
+    framing::{Framing, Loose},
+};
 use std::{
     io,
     pin::Pin,
@@ -5,9 +9,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 /// What is going on on one connection, noted where it happens and read by its watch.
 ///
@@ -21,6 +28,10 @@ pub(crate) struct Line {
     heard: AtomicBool,
     /// Whether the peer takes no more bytes for now.
     blocked: AtomicBool,
+    /// Whether all has been said, and only the peer's end is waited for.
+    parting: AtomicBool,
+    /// Whether the peer has sent a flood.
+    flooded: AtomicBool,
 }
 
 /// One change, in the high half of [`Line::calls`].
@@ -47,6 +58,16 @@ impl Line {
     /// Whether the peer takes no more bytes for now.
     pub(crate) fn blocked(&self) -> bool {
         self.blocked.load(Relaxed)
+    }
+
+    /// Whether all has been said, and only the peer's end is waited for.
+    pub(crate) fn parting(&self) -> bool {
+        self.parting.load(Relaxed)
+    }
+
+    /// Whether the peer has sent a flood.
+    pub(crate) fn flooded(&self) -> bool {
+        self.flooded.load(Relaxed)
     }
 
     fn wrote<T>(&self, outcome: &Poll<io::Result<T>>) {
@@ -106,12 +127,141 @@ impl Prefix {
     }
 }
 
+/// How many bytes are read, and thrown away, once all has been said.
+const LINGERING: usize = 64 * 1024;
+
+/// What a peer sends, as far as it is to be followed.
+#[derive(Debug)]
+pub(crate) enum Following {
+    /// Nothing of it.
+    Nothing,
+    Http1(Framing),
+    Http2(Box<Frames>),
+    /// Requests that end where nobody is to read on.
+    Loose,
+}
+
+/// How far the end of a connection is.
+#[derive(Debug, Default)]
+enum Ending {
+    #[default]
+    Open,
+    /// What is to be said first.
+    GoAway {
+        frame: [u8; 17],
+        sent: usize,
+    },
+    ShutDown,
+    /// The peer may still be sending. It would lose what it was sent if the connection were closed
+    /// then, for the kernel answers bytes that are left unread with a reset (RFC 9112, section 9.6).
+    Lingering {
+        left: usize,
+    },
+}
+
 /// A connection whose traffic is noted on a [`Line`], and whose first bytes may be read already.
 #[derive(Debug)]
 pub(crate) struct Wire<I> {
-    pub(crate) io: I,
-    pub(crate) prefix: Prefix,
-    pub(crate) line: Arc<Line>,
+    io: I,
+    prefix: Prefix,
+    line: Arc<Line>,
+    following: Following,
+    ending: Ending,
+}
+
+impl<I> Wire<I> {
+    pub(crate) fn new(io: I, prefix: Prefix, line: Arc<Line>, following: Following) -> Self {
+        Self { io, prefix, line, following, ending: Ending::Open }
+    }
+
+    /// Looks at what has come, and takes back what nobody is to read.
+    fn follow(&mut self, buffer: &mut ReadBuf<'_>, before: usize) {
+        let bytes = &mut buffer.filled_mut()[before..];
+        let whole = bytes.len();
+        let passed = match &mut self.following {
+            Following::Nothing => whole,
+            Following::Http1(framing) => match framing.follow(bytes) {
+                Ok(()) => whole,
+                Err(Loose(at)) => {
+                    self.following = Following::Loose;
+                    at
+                }
+            },
+            Following::Http2(frames) => frames.received(bytes, Instant::now),
+            Following::Loose => 0,
+        };
+        if passed < whole {
+            buffer.set_filled(before + passed);
+        }
+    }
+
+    /// Notes what of these bytes was sent.
+    fn sent<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a [u8]>,
+        outcome: &Poll<io::Result<usize>>,
+    ) {
+        self.line.wrote(outcome);
+        if let (Following::Http2(frames), Poll::Ready(Ok(count))) = (&mut self.following, outcome) {
+            let mut left = *count;
+            for slice in slices {
+                let sent = &slice[..slice.len().min(left)];
+                frames.sent(sent, Instant::now);
+                left -= sent.len();
+            }
+        }
+    }
+
+    /// The end of what is to be read, if nobody is to read on.
+    fn end(&self) -> Option<io::Result<()>> {
+        match &self.following {
+            Following::Http2(frames) if frames.is_flood() => {
+                self.line.flooded.store(true, Relaxed);
+                Some(Ok(()))
+            }
+            Following::Loose => {
+                let why = "a line of the trailers ends in LF alone";
+                Some(Err(io::Error::new(io::ErrorKind::InvalidData, why)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> Wire<I> {
+    /// Reads the prefix first.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.prefix.rest().is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buffer);
+        }
+        self.prefix.take(buffer);
+        if buffer.remaining() > 0 {
+            // What follows the prefix is usually here too, and is then given in the same read.
+            // If it is not, or fails, the next read finds that out.
+            let _ = Pin::new(&mut self.io).poll_read(cx, buffer);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Throws away what still comes, until the peer ends too or there is too much of it.
+    fn poll_linger(&mut self, cx: &mut Context<'_>, mut left: usize) -> Poll<()> {
+        loop {
+            let mut space = [0; 4096];
+            let mut buffer = ReadBuf::new(&mut space);
+            let outcome = Pin::new(&mut self.io).poll_read(cx, &mut buffer);
+            let count = buffer.filled().len();
+            self.ending = Ending::Lingering { left };
+            match outcome {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if count > 0 && count < left => left -= count,
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
@@ -120,34 +270,31 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        if !self.prefix.rest().is_empty() {
-            self.prefix.take(buffer);
-            if buffer.remaining() == 0 {
-                return Poll::Ready(Ok(()));
-            }
-            // What follows the prefix is usually here too, and is then given in the same read.
-            // If it is not, or fails, the next read finds that out.
-            let _ = Pin::new(&mut self.io).poll_read(cx, buffer);
-            self.line.heard.store(true, Relaxed);
-            return Poll::Ready(Ok(()));
+        if let Some(end) = self.end() {
+            return Poll::Ready(end);
         }
-        let outcome = Pin::new(&mut self.io).poll_read(cx, buffer);
+        let before = buffer.filled().len();
+        let outcome = self.poll_receive(cx, buffer);
         if buffer.filled().len() > before {
             self.line.heard.store(true, Relaxed);
+            self.follow(buffer, before);
+            if buffer.filled().len() == before {
+                // All of it was taken back. Nothing would be the end, which may not be it.
+                return Poll::Ready(self.end().unwrap_or(Ok(())));
+            }
         }
         outcome
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
-        self.line.wrote(&outcome);
+        self.sent(std::iter::once(bytes), &outcome);
         outcome
     }
 
@@ -157,7 +304,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        self.line.wrote(&outcome);
+        self.sent(slices.iter().map(|slice| &**slice), &outcome);
         outcome
     }
 
@@ -171,9 +318,37 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Wire<I> {
         outcome
     }
 
+    /// Says why, if that is not clear, closes this side, and lingers for the other.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.line.wrote(&outcome);
-        outcome
+        loop {
+            match self.ending {
+                Ending::Open => {
+                    self.ending = match &self.following {
+                        // Whoever calls this has sent whole frames before.
+                        Following::Http2(frames) if frames.is_flood() => {
+                            Ending::GoAway { frame: frames.go_away(), sent: 0 }
+                        }
+                        _ => Ending::ShutDown,
+                    };
+                }
+                Ending::GoAway { frame, sent } => {
+                    let outcome = Pin::new(&mut self.io).poll_write(cx, &frame[sent..]);
+                    self.line.wrote(&outcome);
+                    let sent = sent + ready!(outcome)?;
+                    self.ending = match sent == frame.len() {
+                        true => Ending::ShutDown,
+                        false => Ending::GoAway { frame, sent },
+                    };
+                }
+                Ending::ShutDown => {
+                    let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+                    self.line.wrote(&outcome);
+                    ready!(outcome)?;
+                    self.line.parting.store(true, Relaxed);
+                    self.ending = Ending::Lingering { left: LINGERING };
+                }
+                Ending::Lingering { left } => return self.poll_linger(cx, left).map(Ok),
+            }
+        }
     }
 }

@@ -148,6 +148,30 @@ impl Server {
         self
     }
 
+    /// How many HTTP/2 frames that ask for nothing a peer may send at once. Default: 1,000. Then the
+    /// connection is closed with `ENHANCE_YOUR_CALM`.
+    ///
+    /// These are all frames but `HEADERS` and `DATA`, and empty `DATA`. One counts ten times if it
+    /// makes the server send a frame: `PING`, `SETTINGS`, and what breaks the protocol so that its
+    /// stream is reset. What is sent in responses makes up for them, a frame for each four bytes, so
+    /// that whoever reads a response may say so as often as it likes; and so does time, at the
+    /// [`control_frame_rate`](Self::control_frame_rate).
+    ///
+    /// As anchors: Envoy and nghttp2 (and with it Node.js) close a connection with 1,000
+    /// acknowledgements outstanding, nghttp2 after 1,000 resets at once, and Envoy allows ten window
+    /// updates for each `DATA` frame that it sends. grpc-go takes two pings too many.
+    pub fn control_frame_limit(mut self, frames: u32) -> Self {
+        self.options.control_frame_limit = frames;
+        self
+    }
+
+    /// How many such frames a peer may send each second, for ever. Default: 100, which is ten pings.
+    /// nghttp2 allows 33 resets.
+    pub fn control_frame_rate(mut self, per_second: u32) -> Self {
+        self.options.control_frame_rate = per_second;
+        self
+    }
+
     /// How many bytes of a request body a peer may send ahead on an HTTP/2 stream. Default: 1 MiB.
     pub fn stream_window(mut self, bytes: u32) -> Self {
         self.options.stream_window = bytes;
@@ -204,6 +228,10 @@ impl Server {
     /// all others are closed at once. It returns when the last connection is gone, and at the
     /// latest when the [`drain`](Self::drain) is over: what remains then is cut. If the future is
     /// dropped instead, so is every connection.
+    ///
+    /// A connection that ends is first closed on this side only, and what its peer still sends is
+    /// thrown away, until that ends too, for up to a second or 64 KiB: otherwise the peer might lose
+    /// the last answer.
     ///
     /// An error of the service breaks off its HTTP/1 connection or its HTTP/2 stream, as does a
     /// panic.

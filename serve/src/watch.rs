@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// connection. It answers a ping, so a round trip is enough.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long the peer may take to end a connection on which all has been said.
+pub(crate) const PARTING: Duration = Duration::from_secs(1);
+
 /// How a conversation ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -39,6 +42,8 @@ enum Phase {
     Busy,
     /// The peer doesn't take what is sent.
     Stalled,
+    /// All has been said, and the peer may still be sending.
+    Parting,
 }
 
 /// Looks after the time that a connection takes.
@@ -129,6 +134,7 @@ impl<'a> Watch<'a> {
                         return Outcome::Over(outcome);
                     }
                 }
+                News::Due if self.phase == Phase::Parting => return Outcome::Left,
                 News::Due => return Outcome::TimedOut,
                 News::Order if signal.order() == Order::Stop => return self.stopped(),
                 News::Order => {
@@ -180,7 +186,10 @@ impl<'a> Watch<'a> {
         let heard = self.line.heard();
         let (calls, mark) = self.line.calls();
         let same = mark == self.mark;
-        let phase = if self.line.blocked() {
+        let quiet = same && matches!(self.phase, Phase::Head | Phase::Idle);
+        let phase = if self.line.parting() {
+            Phase::Parting
+        } else if self.line.blocked() {
             Phase::Stalled
         } else if calls > 0 {
             Phase::Busy
@@ -194,7 +203,12 @@ impl<'a> Watch<'a> {
             self.mark = mark;
             self.deadline = self.patience().and_then(|long| Instant::now().checked_add(long));
         }
-        self.leaving && self.http1 && matches!(phase, Phase::Head | Phase::Idle)
+        match phase {
+            Phase::Head | Phase::Idle => self.leaving && self.http1,
+            // Without a call before it there is no answer that its peer could lose.
+            Phase::Parting => self.leaving && quiet,
+            Phase::Busy | Phase::Stalled => false,
+        }
     }
 
     /// How long the peer may stay in this phase.
@@ -205,6 +219,7 @@ impl<'a> Watch<'a> {
             Phase::Idle => Some(self.options.idle_timeout),
             Phase::Busy => None,
             Phase::Stalled => Some(self.options.stall_timeout),
+            Phase::Parting => Some(PARTING),
         }
     }
 

@@ -30,7 +30,7 @@ pub trait Endpoint<Req>:
     ///
     /// Cloning a stack for each call is the slow path, and meant for clients and tests. A server's
     /// transport keeps a clone for each connection and calls that by `&mut`.
-    fn invoke(&self, context: Context, message: Req) -> Invoke<Self, Req> {
+    fn invoke(&self, context: Context, message: Req) -> Invoke<Self, Request<Req>> {
         Invoke::new(self.clone(), Request::new(context, message))
     }
 }
@@ -49,8 +49,9 @@ impl<S, Req> Endpoint<Req> for S where
 }
 
 pin_project! {
-    /// The future of [`Endpoint::invoke`].
-    pub struct Invoke<S: Service<Request<Req>>, Req> {
+    /// The future of a call that waits until its service is ready: [`Endpoint::invoke`], or of any
+    /// request.
+    pub struct Invoke<S: Service<Req>, Req> {
         #[pin]
         state: InvokeState<S, S::Future, Req>,
     }
@@ -59,18 +60,19 @@ pin_project! {
 pin_project! {
     #[project = InvokeProjection]
     enum InvokeState<S, F, Req> {
-        Readying { service: S, request: Option<Request<Req>> },
+        Readying { service: S, request: Option<Req> },
         Calling { #[pin] call: F },
     }
 }
 
-impl<S: Service<Request<Req>>, Req> Invoke<S, Req> {
-    pub(crate) fn new(service: S, request: Request<Req>) -> Self {
+impl<S: Service<Req>, Req> Invoke<S, Req> {
+    /// Calls the service once, when it is ready.
+    pub fn new(service: S, request: Req) -> Self {
         Self { state: InvokeState::Readying { service, request: Some(request) } }
     }
 }
 
-impl<S: Service<Request<Req>>, Req> Future for Invoke<S, Req> {
+impl<S: Service<Req>, Req> Future for Invoke<S, Req> {
     type Output = Result<S::Response, S::Error>;
 
     #[inline]
@@ -92,7 +94,7 @@ impl<S: Service<Request<Req>>, Req> Future for Invoke<S, Req> {
     }
 }
 
-impl<S: Service<Request<Req>>, Req> fmt::Debug for Invoke<S, Req> {
+impl<S: Service<Req>, Req> fmt::Debug for Invoke<S, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invoke").finish_non_exhaustive()
     }

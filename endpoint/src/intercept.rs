@@ -219,20 +219,10 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let guard = match self.intercept.before(&mut request) {
-            Ok(guard) => guard,
-            Err(refusal) => {
-                let outcome = Some(self.answer.answer(refusal));
-                return Intercepting { state: State::Refused { outcome }, armed: Armed::none() };
-            }
-        };
-        if I::Guard::IDLE {
-            let state = State::Calling { inner: self.inner.call(request) };
-            return Intercepting { state, armed: Armed::none() };
+        match self.intercept.before(&mut request) {
+            Ok(guard) => Intercepting::admitted(guard, request, |request| self.inner.call(request)),
+            Err(refusal) => Intercepting::refused(self.answer.answer(refusal)),
         }
-        let mut armed = Armed::new(guard, &request);
-        let inner = armed.work(|| self.inner.call(request));
-        Intercepting { state: State::Calling { inner }, armed }
     }
 }
 
@@ -356,6 +346,28 @@ pin_project! {
                 this.armed.work(|| this.state.set(State::Done));
             }
         }
+    }
+}
+
+impl<F, G: Guard<Res, Err>, Res, Err> Intercepting<F, G, Res, Err> {
+    /// A call that a decision has let in with this guard, and how it is called.
+    ///
+    /// This and [`refused`](Self::refused) are for services that decide more than whether a call
+    /// gets in, such as where it goes; whoever only decides that is an [`Intercept`].
+    #[inline]
+    pub fn admitted<Req: Call>(guard: G, request: Req, call: impl FnOnce(Req) -> F) -> Self {
+        if G::IDLE {
+            return Self { state: State::Calling { inner: call(request) }, armed: Armed::none() };
+        }
+        let mut armed = Armed::new(guard, &request);
+        let inner = armed.work(|| call(request));
+        Self { state: State::Calling { inner }, armed }
+    }
+
+    /// A call that was refused, with this outcome.
+    #[inline]
+    pub fn refused(outcome: Result<Res, Err>) -> Self {
+        Self { state: State::Refused { outcome: Some(outcome) }, armed: Armed::none() }
     }
 }
 

@@ -64,6 +64,7 @@ mod reply;
 mod request;
 mod request_id;
 mod stream;
+mod tried;
 
 #[cfg(feature = "http")]
 pub use crate::http::{ByGrpcStatus, ByStatus};
@@ -95,3 +96,4 @@ pub use request_id::{InvalidRequestId, RequestId};
 pub use stream::Streaming;
 pub use tower_layer::Layer;
 pub use tower_service::Service;
+pub use tried::Tried;

@@ -1,7 +1,7 @@
 //! Tests that every registry has to pass.
 //!
 //! A backend brings its [`World`]: how to make it, and how to do things to its registry. Each
-//! function panics with a sentence that says which promise of the [crate](crate) was broken. They
+//! function panics with a sentence that says which promise of the [crate] was broken. They
 //! wait for what must happen, in tokio's time: paused for a registry in memory, real for a real
 //! server.
 

@@ -38,11 +38,12 @@ impl Keeper {
         instances.dedup_by(|later, earlier| later.id == earlier.id);
         self.expires_at = None;
         self.served.error = None;
-        if instances.is_empty() && !self.served.instances.is_empty() {
-            if let EmptyAnswer::Hold(hold) = self.empty {
-                self.empty_at.get_or_insert(now + hold);
-                return;
-            }
+        if instances.is_empty()
+            && !self.served.instances.is_empty()
+            && let EmptyAnswer::Hold(hold) = self.empty
+        {
+            self.empty_at.get_or_insert(now + hold);
+            return;
         }
         self.empty_at = None;
         self.serve(instances);

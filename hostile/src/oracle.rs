@@ -26,9 +26,6 @@ pub enum End {
     Unfinished,
     /// They can't become one.
     Wrong,
-    /// A trailer section has a LF of its own, of which hyper makes something else: see `TRAILERS`
-    /// among the vectors of the tests.
-    LooseTrailers,
 }
 
 type Read<T> = Result<T, End>;
@@ -218,10 +215,7 @@ fn strict_line<'a>(bytes: &mut &'a [u8]) -> Read<&'a [u8]> {
 
 fn trailers(bytes: &mut &[u8]) -> Read<()> {
     loop {
-        let line = match strict_line(bytes) {
-            Err(End::Wrong) if bytes.first() == Some(&b'\n') => return Err(End::LooseTrailers),
-            line => line?,
-        };
+        let line = strict_line(bytes)?;
         if line.is_empty() {
             return Ok(());
         }

@@ -15,15 +15,18 @@ pub fn start() -> MemoryDial {
     dial
 }
 
-/// Sends bytes on a connection of their own and reads until the server closes it. The server's
-/// patience ends in paused time, so this never waits.
+/// Sends bytes on a connection of their own, in two pieces, and reads until the server closes it.
+/// The server's patience ends in paused time, so this never waits.
 pub async fn transcript(dial: &MemoryDial, bytes: &[u8]) -> Vec<Answer> {
     let stream = dial.connect().await.expect("the server accepts");
     let (mut read, mut write) = tokio::io::split(stream);
     let mut answers = Vec::new();
     let send = async {
+        let (one, other) = bytes.split_at(bytes.len() / 2);
         // A server that has refused reads no further.
-        let _ = write.write_all(bytes).await;
+        let _ = write.write_all(one).await;
+        tokio::task::yield_now().await;
+        let _ = write.write_all(other).await;
     };
     let receive = read.read_to_end(&mut answers);
     let ((), read) = tokio::join!(send, receive);
@@ -119,7 +122,6 @@ fn compare(answers: &[Answer], requests: &[Request], end: End) -> Result<(), Str
                     return Err(format!("{answer:?} is not the answer to {request:?}"));
                 }
             }
-            None if end == End::LooseTrailers => return Ok(()),
             None if answer.is_echo() => {
                 return Err(format!("request {number} is none: {end:?}, {answer:?}"));
             }

@@ -65,6 +65,8 @@ where
         let mut timeout = self.request_timeout;
         let state = if self.host_rules && !host::is_clear(&request) {
             State::Refused { refusal: Refusal::Host }
+        } else if self.host_rules && !host::is_escaped(request.uri()) {
+            State::Refused { refusal: Refusal::Target }
         } else if version == Version::HTTP_11 && !is_plain(&request) {
             State::Refused { refusal: Refusal::Coding }
         } else {

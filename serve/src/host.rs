@@ -1,4 +1,5 @@
-use http::{Method, Request, Version, header::HOST};
+use http::{Method, Request, Uri, Version, header::HOST};
+use memchr::memchr_iter;
 
 /// Whether a request says clearly which host it is for.
 ///
@@ -32,6 +33,16 @@ pub(crate) fn is_clear<B>(request: &Request<B>) -> bool {
         }
         None => true,
     }
+}
+
+/// Whether each `%` of the target begins an escape (RFC 3986, section 2.1). HTTP/1 has us refuse a
+/// target that is none (RFC 9112, section 3.2).
+pub(crate) fn is_escaped(uri: &Uri) -> bool {
+    let target = uri.path_and_query().map_or("", |target| target.as_str()).as_bytes();
+    memchr_iter(b'%', target).all(|at| {
+        let digits = target.get(at + 1..at + 3);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
 }
 
 /// Whether this is a host and perhaps a port (RFC 3986, section 3.2.2). An empty host is not: it
@@ -148,6 +159,22 @@ mod tests {
         assert!(!target("a:80"));
         let connect = Request::connect("a:80").header(HOST, "a:80").body(()).unwrap();
         assert!(is_clear(&connect));
+    }
+
+    #[test]
+    fn each_percent_sign_begins_an_escape() {
+        for (target, right) in [
+            ("/", true),
+            ("/a%20b%2F?c=%fF", true),
+            ("/%", false),
+            ("/%2", false),
+            ("/%zz", false),
+            ("/%20%2g", false),
+            ("/a?b=%", false),
+            ("http://a%20b/", true),
+        ] {
+            assert_eq!(is_escaped(&target.parse().unwrap()), right, "{target}");
+        }
     }
 
     #[test]

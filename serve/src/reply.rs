@@ -14,6 +14,8 @@ use std::{
 pub(crate) enum Refusal {
     /// It is not clear which host the request is for.
     Host,
+    /// The target has half an escape.
+    Target,
     /// The body has a transfer coding that is not known here.
     Coding,
     /// The service took too long to begin its response.
@@ -27,6 +29,10 @@ impl Refusal {
             Self::Host => (
                 StatusCode::BAD_REQUEST,
                 r#"{"title":"Bad Request","status":400,"detail":"the host is missing, repeated or invalid"}"#,
+            ),
+            Self::Target => (
+                StatusCode::BAD_REQUEST,
+                r#"{"title":"Bad Request","status":400,"detail":"the target has half an escape"}"#,
             ),
             Self::Coding => (
                 StatusCode::NOT_IMPLEMENTED,

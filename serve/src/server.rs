@@ -37,10 +37,11 @@ impl Server {
         self
     }
 
-    /// Whether a request has to say clearly which host it is for. Default: yes.
+    /// Whether a request has to say clearly what it is for. Default: yes.
     ///
     /// If so, a request whose host is missing (HTTP/1.1), repeated, not a host, or in HTTP/2 not
-    /// the `:authority`, is answered with 400, as is a target that names a user or only a host.
+    /// the `:authority`, is answered with 400, as is a target that names a user or only a host, or
+    /// that has a `%` without two digits.
     pub fn host_rules(mut self, on: bool) -> Self {
         self.options.host_rules = on;
         self

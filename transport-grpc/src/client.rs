@@ -184,7 +184,8 @@ impl<C, O, I> Client<C, O, I> {
     }
 
     /// Packs requests with gzip and accepts packed responses. It is off unless set, as a server
-    /// that knows no gzip refuses packed requests.
+    /// that knows no gzip refuses packed requests. Responses have the limits that
+    /// [`Server::gzip`](crate::Server::gzip) tells of.
     #[must_use]
     pub fn gzip(self, gzip: bool) -> Self {
         self.set(|options| options.gzip = gzip)

@@ -283,6 +283,9 @@ impl<F> Server<F> {
 
     /// Accepts messages packed with gzip, and packs those for callers that accept them. It is off
     /// unless set, and packed requests are answered with `UNIMPLEMENTED` then.
+    ///
+    /// A message that is longer than its limit once unpacked, or whose part of more than 512 KiB is
+    /// packed by more than 100 to 1, is refused with `RESOURCE_EXHAUSTED`.
     #[must_use]
     pub fn gzip(self, gzip: bool) -> Self {
         self.set(|options| options.gzip = gzip)

@@ -40,6 +40,7 @@ const PIECES: &[&[u8]] = &[
     b"0\r\n\r\n",
     b"5\r\nhello\r\n",
     b"A: b\r\n",
+    b"A: b\n",
     b"Content-Length: 5\r\n",
     b"Content-Length: 0\r\n",
     b"Transfer-Encoding: chunked\r\n",

@@ -1,0 +1,144 @@
+//! The breaker under loom, which tries all orders in which three threads can do what they do.
+
+// The same source, with loom's lock and atomics in place of the standard library's.
+#[allow(clippy::duplicate_mod, dead_code, reason = "it is compiled here to be modelled")]
+#[path = "breaker.rs"]
+mod breaker;
+
+mod sync {
+    pub(super) use loom::sync::{Mutex, atomic::AtomicU64};
+}
+
+use crate::{
+    config::CircuitBreaker,
+    state::{Forced, State},
+};
+use breaker::{Breaker, Ended, Outcome, Ticket};
+use loom::thread;
+use purlin_endpoint::Backoff;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn admit(breaker: &Breaker, now: Instant) -> Option<Ticket> {
+    breaker.pass().or_else(|| breaker.ask(now, || 0.5).0.ok())
+}
+
+fn finish(breaker: &Breaker, ticket: Ticket, outcome: Outcome, at: Instant) {
+    breaker.finish(ticket, Ended { outcome, took: Duration::ZERO, at }, || 0.5);
+}
+
+/// A breaker that a single failure opens, for a second.
+fn config(half_open_calls: u32) -> CircuitBreaker {
+    CircuitBreaker::new()
+        .calls(2)
+        .consecutive_failures(1)
+        .half_open_calls(half_open_calls)
+        .half_open_limit(100 * SECOND)
+        .open_for(Backoff::new(SECOND).jitter(0.0))
+}
+
+/// A breaker whose next call finds it half-open.
+fn opened(config: CircuitBreaker, now: Instant) -> Breaker {
+    let breaker = Breaker::new(config, None, now);
+    let ticket = admit(&breaker, now).unwrap();
+    finish(&breaker, ticket, Outcome::Failure, now);
+    assert_eq!(breaker.state(), State::Open);
+    breaker
+}
+
+/// Runs the work of each of three threads in all orders.
+fn three(breaker: Arc<Breaker>, work: impl Fn(&Breaker, usize) + Clone + Send + 'static) {
+    let others = [1, 2].map(|index| {
+        let (breaker, work) = (breaker.clone(), work.clone());
+        thread::spawn(move || work(&breaker, index))
+    });
+    work(&breaker, 0);
+    others.into_iter().for_each(|other| other.join().unwrap());
+}
+
+#[test]
+fn no_more_calls_are_let_in_half_open_than_there_are_permits() {
+    for permits in [1, 2] {
+        loom::model(move || {
+            let now = Instant::now();
+            let breaker = Arc::new(opened(config(permits), now));
+            let held = Arc::new(AtomicU32::new(0));
+            let count = held.clone();
+            three(breaker.clone(), move |breaker, _| {
+                if let Some(ticket) = admit(breaker, now + SECOND) {
+                    count.fetch_add(1, SeqCst);
+                    // A call that never ends keeps its permit.
+                    std::mem::forget(ticket);
+                }
+            });
+            assert_eq!(held.load(SeqCst), permits);
+            assert_eq!((breaker.state(), breaker.probing()), (State::HalfOpen, permits));
+        });
+    }
+}
+
+#[test]
+fn all_permits_come_back_and_none_comes_twice() {
+    for permits in [1, 2] {
+        loom::model(move || {
+            let now = Instant::now() + SECOND;
+            let breaker = Arc::new(opened(config(permits), now - SECOND));
+            three(breaker.clone(), move |breaker, _| {
+                if let Some(ticket) = admit(breaker, now) {
+                    finish(breaker, ticket, Outcome::Ignored, now);
+                }
+            });
+            assert_eq!((breaker.state(), breaker.probing()), (State::HalfOpen, 0));
+            for _ in 0..permits {
+                std::mem::forget(admit(&breaker, now).unwrap());
+            }
+            assert!(admit(&breaker, now).is_none());
+        });
+    }
+}
+
+#[test]
+fn a_result_of_an_earlier_state_never_counts_in_a_later_one() {
+    loom::model(|| {
+        let now = Instant::now();
+        let breaker = Arc::new(Breaker::new(config(2), None, now));
+        // All are let in closed; the first failure opens it, and the others must not count after.
+        three(breaker.clone(), move |breaker, index| {
+            if let Some(ticket) = admit(breaker, now) {
+                let outcome = [Outcome::Failure, Outcome::Success, Outcome::Failure][index];
+                finish(breaker, ticket, outcome, now);
+            }
+        });
+        let (state, number, running, tally) = breaker.peek(now);
+        assert_eq!((state, number, running, tally.calls), (State::Open, 1, 0, 0));
+    });
+}
+
+#[test]
+fn results_and_a_hand_on_the_switch_leave_no_permit_behind() {
+    loom::model(|| {
+        let now = Instant::now();
+        let breaker = Arc::new(opened(config(2), now));
+        three(breaker.clone(), move |breaker, index| match index {
+            0 => {
+                breaker.force(Some(Forced::Closed));
+                breaker.force(None);
+            }
+            _ => {
+                if let Some(ticket) = admit(breaker, now + SECOND) {
+                    finish(breaker, ticket, Outcome::Success, now + SECOND);
+                }
+            }
+        });
+        assert_eq!((breaker.state(), breaker.probing()), (State::Closed, 0));
+        assert!(breaker.pass().is_some());
+    });
+}

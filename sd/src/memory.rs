@@ -35,6 +35,14 @@ impl Memory {
         services.get(service).map(|known| known.values().cloned().collect()).unwrap_or_default()
     }
 
+    /// Writes an instance of a service by hand: nobody keeps it.
+    pub fn put(&self, service: &str, instance: &Instance) {
+        self.services.send_if_modified(|services| {
+            let known = services.entry(service.to_owned()).or_default();
+            known.insert(instance.id.clone(), instance.clone()).as_ref() != Some(instance)
+        });
+    }
+
     /// Forgets an instance of a service, which whoever registered it notices.
     pub fn delete(&self, service: &str, id: &str) {
         self.services.send_if_modified(|services| {
@@ -80,10 +88,7 @@ impl Registry for MemoryRegistry {
     ) -> Result<Infallible, Error> {
         let mut watch = self.memory.services.subscribe();
         loop {
-            self.memory.services.send_if_modified(|services| {
-                let service = services.entry(self.service.clone()).or_default();
-                service.insert(instance.id.clone(), instance.clone()).as_ref() != Some(instance)
-            });
+            self.memory.put(&self.service, instance);
             standing.registered();
             watch.borrow_and_update();
             watch.changed().await.map_err(|_| gone())?;

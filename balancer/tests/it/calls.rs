@@ -2,7 +2,6 @@
 
 use crate::world::{Does, World, ask, method, settle, world};
 use purlin_balancer::{Balance, NoEndpoints};
-use purlin_endpoint::Inspect as _;
 use purlin_endpoint::{
     Call as _, Code, Context, Endpoint as _, Method, Request, Service as _, Tried,
 };
@@ -43,7 +42,7 @@ async fn what_comes_and_goes_is_called_and_not() {
     let world = world(1).await;
     let balancer = world.balance(Balance::round_robin()).await;
     let service = method(&balancer);
-    world.add(Instance::new("10.0.0.9:1"));
+    world.add(&Instance::new("10.0.0.9:1"));
     settle().await;
     let mut seen = [ask(&service).await.unwrap(), ask(&service).await.unwrap()];
     seen.sort();
@@ -143,7 +142,7 @@ async fn calls_dropped_in_the_middle_are_not_in_flight() {
 async fn a_decision_says_what_was_seen_filtered_and_picked() {
     let world = World::new();
     for (id, version) in [("a", "1"), ("b", "2")] {
-        world.add(Instance { version: Some(version.into()), ..Instance::new(id) });
+        world.add(&Instance { version: Some(version.into()), ..Instance::new(id) });
     }
     let two = |instance: &Instance| instance.version.as_deref() == Some("2");
     let balancer = world.balance(Balance::round_robin().filter(two)).await;
@@ -159,7 +158,7 @@ async fn the_task_ends_with_the_last_clone() {
     let clone = balancer.clone();
     drop(balancer);
     settle().await;
-    world.add(Instance::new("late:1"));
+    world.add(&Instance::new("late:1"));
     settle().await;
     let service = method(&clone);
     drop(clone);

@@ -81,7 +81,7 @@ async fn one_that_fails_more_often_than_the_others_is_taken_out_at_the_interval(
 #[tokio::test(start_paused = true)]
 async fn what_the_registry_holds_to_be_unwell_is_not_called() {
     let world = world(3).await;
-    world.add(Instance { healthy: false, ..Instance::new("10.0.0.1:1") });
+    world.add(&Instance { healthy: false, ..Instance::new("10.0.0.1:1") });
     let balancer = world.balance(Balance::round_robin()).await;
     calls(&balancer, 100).await;
     assert_eq!(world.seen()["10.0.0.1:1"], 0);
@@ -94,7 +94,7 @@ async fn a_new_instance_is_given_work_slowly() {
     let world = world(4).await;
     let window = Duration::from_secs(10);
     let balancer = world.balance(Balance::weighted().slow_start(window)).await;
-    world.add(Instance::new("new"));
+    world.add(&Instance::new("new"));
     settle().await;
     let mut shares = Vec::new();
     for _ in 0..6 {
@@ -114,7 +114,7 @@ async fn ones_own_zone_is_preferred_as_far_as_it_can_take_it() {
     let world = World::new();
     for index in 0..8 {
         let zone = if index < 4 { "near" } else { "far" };
-        world.add(Instance { zone: Some(zone.into()), ..Instance::new(format!("{zone}{index}")) });
+        world.add(&Instance { zone: Some(zone.into()), ..Instance::new(format!("{zone}{index}")) });
     }
     let balancer = world.balance(Balance::round_robin().zone("near")).await;
     let near = |world: &World| {
@@ -125,7 +125,7 @@ async fn ones_own_zone_is_preferred_as_far_as_it_can_take_it() {
     assert_eq!(near(&world), 10_000);
     for id in ["near0", "near1"] {
         let instance = Instance { zone: Some("near".into()), healthy: false, ..Instance::new(id) };
-        world.add(instance);
+        world.add(&instance);
     }
     settle().await;
     calls(&balancer, 10_000).await;

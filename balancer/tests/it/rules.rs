@@ -62,7 +62,7 @@ async fn weighted_shares_are_exact_to_a_percent() {
     let world = World::new();
     let weights = [1, 2, 3, 5, 0, 29];
     for (index, weight) in weights.into_iter().enumerate() {
-        world.add(Instance { weight, ..Instance::new(format!("{index}")) });
+        world.add(&Instance { weight, ..Instance::new(format!("{index}")) });
     }
     let service = method(&world.balance(Balance::weighted()).await);
     for _ in 0..100_000 {
@@ -79,10 +79,10 @@ async fn weighted_shares_are_exact_to_a_percent() {
 #[tokio::test(start_paused = true)]
 async fn those_without_weight_serve_when_there_is_nobody_else() {
     let world = World::new();
-    world.add(Instance { weight: 0, ..Instance::new("spare") });
+    world.add(&Instance { weight: 0, ..Instance::new("spare") });
     let balancer = world.balance(Balance::default()).await;
     assert_eq!(ask(&method(&balancer)).await.unwrap(), "spare");
-    world.add(Instance::new("regular"));
+    world.add(&Instance::new("regular"));
     settle().await;
     assert_eq!(ask(&method(&balancer)).await.unwrap(), "regular");
 }

@@ -36,9 +36,9 @@ impl World {
         Self { registry: Memory::new(), instances: Arc::default() }
     }
 
-    pub(crate) fn add(&self, instance: Instance) {
+    pub(crate) fn add(&self, instance: &Instance) {
         self.instances.lock().unwrap().entry(instance.id.clone()).or_default();
-        self.registry.put("service", &instance);
+        self.registry.put("service", instance);
     }
 
     pub(crate) fn remove(&self, id: &str) {
@@ -112,6 +112,6 @@ pub(crate) fn instances(count: usize) -> impl Iterator<Item = Instance> {
 
 pub(crate) async fn world(count: usize) -> World {
     let world = World::new();
-    instances(count).for_each(|instance| world.add(instance));
+    instances(count).for_each(|instance| world.add(&instance));
     world
 }

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 /// How many calls may be repeated: a share of all calls, or so many a second, whichever is more.
 ///
-/// The share is that of the last ten seconds. So a server that fails for everybody is asked at most
-/// so much more than usual, and a client that rarely calls may repeat its calls nevertheless. The
-/// defaults, a fifth and ten a second, are those of
+/// The share is that of the last ten seconds; the seconds are those in which there were calls. So a
+/// server that fails for everybody is asked at most so much more than usual, and a client that
+/// rarely calls may repeat its calls nevertheless. The defaults, a fifth and ten a second, are those of
 /// [Finagle](https://twitter.github.io/finagle/docs/com/twitter/finagle/service/RetryBudget.html);
 /// but there the two add up, and a quiet time leaves a stock that is spent at once in an outage.
 ///
@@ -133,7 +133,7 @@ impl Purse {
         Ok(())
     }
 
-    /// Whether nothing is left: mostly one comparison.
+    /// Whether nothing is left, or almost: mostly one comparison.
     #[inline]
     pub(crate) fn is_empty(&self, now: Instant) -> bool {
         let second = self.second(now);
@@ -146,7 +146,12 @@ impl Purse {
         let (calls, granted) = (self.0.calls.sum(second), self.0.granted.sum(second));
         // A hair more, for shares such as 0.29 of 100 calls, which floating points make 28.99….
         let share = (calls as f64 * ratio + 1e-6) as u64;
-        let floor = u64::from(floor).saturating_sub(self.0.granted.in_second(second));
+        let floor = u64::from(floor);
+        // The floor is not on top of the share: who has had the share of busy seconds gets no more
+        // because another second begins.
+        let seconds = self.0.calls.busy(second);
+        let now = floor.saturating_sub(self.0.granted.in_second(second));
+        let floor = (floor * seconds).saturating_sub(granted).min(now);
         share.saturating_sub(granted).max(floor)
     }
 
@@ -226,9 +231,23 @@ impl Window {
         if known >> 32 == second { known & COUNT } else { 0 }
     }
 
+    /// The counts of the last ten seconds.
+    fn recent(&self, second: u64) -> impl Iterator<Item = (u64, u64)> {
+        let split = |slot: &AtomicU64| {
+            let known = slot.load(Relaxed);
+            (known >> 32, known & COUNT)
+        };
+        self.0.iter().map(split).filter(move |(counted, _)| counted + SLOTS > second)
+    }
+
     fn sum(&self, second: u64) -> u64 {
-        let recent = |known: &u64| (known >> 32) + SLOTS > second;
-        self.0.iter().map(|slot| slot.load(Relaxed)).filter(recent).map(|known| known & COUNT).sum()
+        self.recent(second).map(|(_, count)| count).sum()
+    }
+
+    /// How many of the last ten seconds have counted anything, this one included in any case.
+    fn busy(&self, second: u64) -> u64 {
+        let busy = |(counted, count): &(u64, u64)| *counted != second && *count > 0;
+        1 + self.recent(second).filter(busy).count() as u64
     }
 }
 
@@ -299,6 +318,7 @@ mod tests {
         let (purse, now) = (Budget::ratio(0.0).floor(3).purse().unwrap(), Instant::now());
         for second in 0..30 {
             let now = now + second * SECOND;
+            purse.deposit(now);
             let granted = (0..10).filter_map(|_| purse.withdraw(now)).map(Grant::spend).count();
             assert_eq!(granted, 3, "in second {second}");
         }

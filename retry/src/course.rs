@@ -53,7 +53,9 @@ pub(crate) struct Course {
 
 impl Course {
     /// One attempt was made.
-    pub(crate) const FIRST: Self = Self { made: 1, grown: 0 };
+    pub(crate) fn first() -> Self {
+        Self { made: 1, grown: 0 }
+    }
 
     /// How long to wait before the next attempt, given how long the call has left and a random draw
     /// of 0 to 1; `None` if there is to be none.
@@ -111,7 +113,7 @@ mod tests {
 
     #[test]
     fn waits_grow_to_the_longest_and_the_attempts_run_out() {
-        let (retry, mut course) = (retry(5), Course::FIRST);
+        let (retry, mut course) = (retry(5), Course::first());
         let mut next = || course.next(&retry, unavailable(), true, None, 0.5);
         let waits: Vec<_> = std::iter::from_fn(&mut next).collect();
         assert_eq!(waits, [100 * MS, 200 * MS, 300 * MS, 300 * MS]);
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_delay_is_taken_to_the_letter_and_the_backoff_restarts_after_it() {
-        let (retry, mut course) = (retry(5), Course::FIRST);
+        let (retry, mut course) = (retry(5), Course::first());
         let asks = advice(Error::of(Code::ResourceExhausted).retry_after(7 * MS));
         let waits = [unavailable(), unavailable(), asks, unavailable()]
             .map(|advice| course.next(&retry, advice, true, None, 0.0).unwrap());
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn a_wait_that_outlasts_the_call_is_not_begun() {
         for (left, wait) in [(101, Some(100)), (100, None), (0, None)] {
-            let mut course = Course::FIRST;
+            let mut course = Course::first();
             let next = course.next(&retry(3), unavailable(), true, Some(left * MS), 0.5);
             assert_eq!(next, wait.map(|wait| wait * MS));
         }
@@ -146,7 +148,7 @@ mod tests {
             (refused, true, false),
             (Advice { unreached: true, ..refused }, false, false),
         ] {
-            let next = Course::FIRST.next(&retry(3), advice, idempotent, None, 0.5);
+            let next = Course::first().next(&retry(3), advice, idempotent, None, 0.5);
             assert_eq!(next.is_some(), again, "{advice:?}, idempotent: {idempotent}");
         }
     }
@@ -159,7 +161,7 @@ mod tests {
         let mut shares: Vec<f64> = (0..DRAWS)
             .map(|_| {
                 let draw = random.f64();
-                let wait = Course::FIRST.next(&config, unavailable(), true, None, draw).unwrap();
+                let wait = Course::first().next(&config, unavailable(), true, None, draw).unwrap();
                 (wait.as_secs_f64() / 0.025 - 0.8) / 0.4
             })
             .collect();

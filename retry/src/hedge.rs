@@ -4,6 +4,7 @@ use crate::{
     latencies::Latencies,
     race::Race,
     retry::check_attempts,
+    send::{is_repeated, mark},
 };
 use futures_util::{
     FutureExt as _,
@@ -31,9 +32,8 @@ use std::{
 ///
 /// static FIND: Method = Method::unary("library.Library", "Find").idempotent();
 ///
-/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true);
-/// # let runtime = { let mut builder = runtime; builder.build().unwrap() };
-/// # runtime.block_on(async {
+/// # let mut runtime = tokio::runtime::Builder::new_current_thread();
+/// # runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
 /// let hedge = Hedge::after(Duration::from_millis(50)).layer()?;
 /// let find = ServiceBuilder::new().layer(MethodLayer::new(&FIND)).layer(hedge).service(
 ///     endpoint_fn(|context: Context, ()| async move {
@@ -219,8 +219,7 @@ where
 
     fn call(&mut self, mut request: Req) -> Self::Future {
         let context = request.context();
-        // A call that somebody further out repeats is passed through once.
-        if context.attempt() > 0 || !context.method().is_some_and(Method::is_idempotent) {
+        if is_repeated(context) || !context.method().is_some_and(Method::is_idempotent) {
             return Either::Left(self.inner.call(request));
         }
         let deadline = context.deadline();
@@ -238,6 +237,7 @@ where
             deadline,
             made: 1,
         };
+        mark(&mut request);
         Either::Right(race.run(self.inner.call(request)).boxed())
     }
 }

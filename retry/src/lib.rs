@@ -7,9 +7,8 @@
 //!
 //! static GREETING: Method = Method::unary("greeter.Greeter", "Greeting").idempotent();
 //!
-//! # let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true);
-//! # let runtime = { let mut builder = runtime; builder.build().unwrap() };
-//! # runtime.block_on(async {
+//! # let mut runtime = tokio::runtime::Builder::new_current_thread();
+//! # runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
 //! // Twice more if it fails and may be repeated, a little later each time.
 //! let retry = Retry::attempts(3).layer()?;
 //! let handle = retry.handle();

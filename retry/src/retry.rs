@@ -3,7 +3,7 @@ use crate::{
     attempts::AsFailure,
     course::{Advice, Course},
     handle::{Live, RetryState},
-    send::{Limit, change, send},
+    send::{Limit, change, is_repeated, send},
 };
 use futures_util::{
     FutureExt as _,
@@ -256,8 +256,7 @@ impl<S, C, R> Retried<S, C, R> {
     {
         let Setup { state, rules } = &*self.setup;
         let context = request.context();
-        if context.attempt() > 0 {
-            // Somebody further out repeats this call, and knows what it has cost so far.
+        if is_repeated(context) {
             return (None, Limit::NONE);
         }
         let deadline = context.deadline();
@@ -324,7 +323,7 @@ where
     {
         let config = self.setup.state.live.config();
         let (mut outcome, mut advice) = (failed, advice);
-        let (mut course, mut earlier) = (Course::FIRST, Vec::new());
+        let (mut course, mut earlier) = (Course::first(), Vec::new());
         loop {
             match self.next(&config, &mut course, &outcome, advice) {
                 Next::End { instead: None } => return Attempts::keep(outcome, earlier),

@@ -25,6 +25,20 @@ where
     send(&mut service, request).await
 }
 
+/// In the context of a first attempt beside which others are made.
+struct Hedging;
+
+/// Marks a first attempt beside which others are made, for the layers inside.
+pub(crate) fn mark(request: &mut impl Call) {
+    change(request, |context| context.with(Hedging));
+}
+
+/// Whether somebody further out repeats this call, so that nobody else may.
+#[inline]
+pub(crate) fn is_repeated(context: &Context) -> bool {
+    context.attempt() > 0 || context.get::<Hedging>().is_some()
+}
+
 /// Changes the context of a request.
 pub(crate) fn change(request: &mut impl Call, change: impl FnOnce(Context) -> Context) {
     let context = request.context_mut();

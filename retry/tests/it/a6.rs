@@ -261,7 +261,8 @@ async fn hedges_go_out_one_delay_after_the_other() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_answer_that_counts_ends_a_hedged_call() {
-    let layer = Hedge::after(100 * MS).attempts(3).layer().unwrap();
+    let ample = Budget::default().floor(100);
+    let layer = Hedge::after(100 * MS).attempts(3).budget(ample).layer().unwrap();
     let (never, answer) = (|| Step::Never, |after: u64| Step::After(MS * after as u32, Ok(())));
     // A success cancels the others.
     let told = tell!(layer, &READ, None, [answer(150), answer(150), never()]);

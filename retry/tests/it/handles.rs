@@ -61,7 +61,7 @@ async fn a_snapshot_is_json() {
     assert!(failing().read(&retry).await.is_err());
     let read = |text: String| serde_json::from_str::<serde_json::Value>(&text).unwrap();
     let snapshot = read(retry.handle().snapshot());
-    let wanted = r#"{"calls": 1, "repeats": 2, "refused": 0, "budget_left": 10}"#;
+    let wanted = r#"{"calls": 1, "repeats": 2, "refused": 0, "budget_left": 8}"#;
     assert_eq!(snapshot, read(wanted.to_owned()));
     assert_eq!(retry.handle().name(), "retry");
     let hedge = Hedge::after(1500 * MS).layer().unwrap().handle();

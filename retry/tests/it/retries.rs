@@ -144,19 +144,19 @@ async fn requests_are_cloned_only_where_a_repetition_can_come() {
 
 #[tokio::test(start_paused = true)]
 async fn what_can_not_be_cloned_is_replayed_by_a_function() {
-    struct Unique(u32);
+    struct Unique(Option<u32>);
     let layer = Retry::attempts(3).layer().unwrap().replay(|request: &Request<Unique>| {
-        let again = Unique(request.message.0 + 1);
-        (again.0 < 2).then(|| Request::new(request.context.clone(), again))
+        let message = Unique(Some(request.message.0?));
+        Some(Request::new(request.context.clone(), message))
     });
-    let echo = endpoint_fn(|_: Context, message: Unique| async move {
-        if message.0 == 1 { Ok(message.0) } else { Err(unavailable()) }
+    let echo = endpoint_fn(|context: Context, message: Unique| async move {
+        if context.attempt() == 2 { Ok(message.0) } else { Err(unavailable()) }
     });
     let service = layer.layer(echo);
     let context = Context::new().with_method(&READ);
-    assert_eq!(service.invoke(context.clone(), Unique(0)).await.unwrap(), 1);
+    assert_eq!(service.invoke(context.clone(), Unique(Some(7))).await.unwrap(), Some(7));
     // One that can't be replayed is sent once.
-    let error = service.invoke(context, Unique(5)).await.unwrap_err();
+    let error = service.invoke(context, Unique(None)).await.unwrap_err();
     assert!(error.find::<Attempts>().is_none());
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Script {
     steps: Arc<Mutex<VecDeque<Step>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     /// One clone in each attempt that runs.
-    pub(crate) running: Arc<()>,
+    running: Arc<Arc<()>>,
     began: Instant,
 }
 
@@ -66,7 +66,7 @@ impl Script {
     ) -> impl Endpoint<&'static str, Response = u32, Error = Error> + use<> {
         let script = self.clone();
         endpoint_fn(move |context: Context, _: &'static str| {
-            let (step, running) = (script.step(&context), script.running.clone());
+            let (step, running) = (script.step(&context), Arc::clone(&*script.running));
             async move {
                 let _running = running;
                 match step {
@@ -104,7 +104,7 @@ impl Script {
     }
 
     pub(crate) fn running(&self) -> usize {
-        Arc::strong_count(&self.running) - 1
+        Arc::strong_count(&*self.running) - 1
     }
 
     /// Calls it once, through this layer.

@@ -2,6 +2,8 @@
 
 mod accepting;
 mod drain;
+mod floods;
+mod parting;
 mod protocols;
 mod readiness;
 mod rules;

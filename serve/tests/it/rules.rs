@@ -62,6 +62,28 @@ async fn a_body_in_a_coding_that_is_not_only_chunked_is_501_and_its_connection_c
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_with_half_an_escape_or_a_fragment_is_refused() {
+    for target in ["/%zz", "/a?b=%2", "/a#b", "/#"] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: a\r\n\r\n");
+        let answer = status(Server::new(), &format!("{head}{}", get("/"))).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_trailers_have_a_loose_line_has_no_end() {
+    let head = "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
+    let strict = status(Server::new(), &format!("{head}0\r\na: b\r\n\r\n{}", get("/"))).await;
+    assert_eq!(strict.matches("HTTP/1.1 200 ").count(), 2, "{strict}");
+    for loose in ["0\r\n\n", "0\r\na: b\n\r\n", "0\r\na: b\n\n"] {
+        let answer = status(Server::new(), &format!("{head}{loose}{}", get("/"))).await;
+        assert!(answer.matches("HTTP/1.").count() <= 1, "{answer}");
+        assert!(!answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_http_2_host_that_contradicts_the_authority_is_refused() {
     let (_server, at) = start_in_memory(Server::new());
     let mut client = http2(dial(&at).await).await;

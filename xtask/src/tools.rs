@@ -28,6 +28,9 @@ enum How {
     Go { package: &'static str, version: &'static str },
     /// `go build` of a folder of this repository, relative to its root.
     GoFolder { folder: &'static str },
+    /// `go build` of a package by the `go.mod` and `go.sum` of such a folder: for what
+    /// `go install` refuses, since its own `go.mod` replaces modules.
+    GoPinned { folder: &'static str, package: &'static str },
     /// The system's own, or the Debian package that holds it.
     Apt { package: &'static str },
 }
@@ -38,6 +41,15 @@ pub(crate) type Installed = Vec<(&'static str, PathBuf)>;
 /// What the tests need, slowest build first. Versions are pinned: some newer ones are refused by
 /// the module proxy or need a newer Go.
 pub(crate) const FOR_TESTS: &[Tool] = &[
+    Tool {
+        name: "consul",
+        variable: "PURLIN_CONSUL",
+        how: How::GoPinned {
+            folder: "xtask/go/consul",
+            package: "github.com/hashicorp/consul",
+        },
+        probe: &["version"],
+    },
     Tool {
         name: "interop-client",
         variable: "PURLIN_INTEROP_CLIENT",
@@ -78,6 +90,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         name: "curl",
         variable: "PURLIN_CURL",
         how: How::Apt { package: "curl" },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "redis-server",
+        variable: "PURLIN_REDIS_SERVER",
+        how: How::Apt { package: "redis-server" },
         probe: &["--version"],
     },
 ];
@@ -179,6 +197,12 @@ impl Tool {
                 command.current_dir(root.join(folder)).arg("build").arg("-o").arg(&wanted).arg(".");
                 self.name
             }
+            How::GoPinned { folder, package } => {
+                // Without its symbols a large program is half as large.
+                command.current_dir(root.join(folder)).args(["build", "-ldflags", "-s -w"]);
+                command.arg("-o").arg(&wanted).arg(package);
+                self.name
+            }
             How::Apt { .. } => return Err("this is not a Go program".into()),
         };
         // The module proxy fails now and then for a moment; one more try costs little.
@@ -204,7 +228,9 @@ impl Tool {
     fn version(&self, root: &Path) -> Result<String, String> {
         match self.how {
             How::Go { version, .. } => Ok(version.trim_start_matches('v').to_owned()),
-            How::GoFolder { folder } => fingerprint(&root.join(folder)),
+            How::GoFolder { folder } | How::GoPinned { folder, .. } => {
+                fingerprint(&root.join(folder))
+            }
             How::Apt { .. } => Ok("system".into()),
         }
     }

@@ -23,12 +23,20 @@ pub trait Source: Send + 'static {
 
 /// Where a [`Source`] tells what it has found.
 #[derive(Debug)]
-pub struct Found(watch::Sender<Option<Vec<Instance>>>);
+pub struct Found(watch::Sender<Option<Set>>);
+
+/// A set, and why it may not be the whole one.
+type Set = (Vec<Instance>, Option<Arc<Error>>);
 
 impl Found {
     /// This is the whole set, now.
     pub fn set(&self, instances: Vec<Instance>) {
-        self.0.send_replace(Some(instances));
+        self.0.send_replace(Some((instances, None)));
+    }
+
+    /// This is what could be understood of the set; the error says what was left out.
+    pub fn set_partly(&self, instances: Vec<Instance>, left_out: Error) {
+        self.0.send_replace(Some((instances, Some(Arc::new(left_out)))));
     }
 }
 
@@ -105,8 +113,8 @@ impl Discovery {
                     tokio::select! {
                         biased;
                         Ok(()) = seen.changed() => {
-                            if let Some(set) = seen.borrow_and_update().clone() {
-                                keeper.found(set, Instant::now());
+                            if let Some((set, left_out)) = seen.borrow_and_update().clone() {
+                                keeper.found(set, left_out, Instant::now());
                                 failures = 0;
                             }
                         }
@@ -170,7 +178,8 @@ impl Snapshot {
         self.known
     }
 
-    /// Why the registry can't be followed just now; what it said last is served meanwhile.
+    /// Why the registry can't be followed just now, while what it said last is served; or what of
+    /// its answer could not be understood, while the rest is served.
     pub fn error(&self) -> Option<&Arc<Error>> {
         self.error.as_ref()
     }
@@ -212,7 +221,7 @@ impl Instancer {
     /// Always these.
     pub fn fixed(instances: impl IntoIterator<Item = Instance>) -> Self {
         let mut keeper = Keeper::new(EmptyAnswer::Believe, None);
-        keeper.found(instances.into_iter().collect(), Instant::now());
+        keeper.found(instances.into_iter().collect(), None, Instant::now());
         let (_, mut snapshots) = watch::channel(keeper.served().clone());
         snapshots.mark_changed();
         Self { snapshots, task: None }

@@ -31,13 +31,18 @@ impl Keeper {
         Self { empty, expiry, served, empty_at: None, expires_at: None }
     }
 
-    /// The source has found this set.
-    pub(crate) fn found(&mut self, mut instances: Vec<Instance>, now: Instant) {
+    /// The source has found this set, or what is left of it for this reason.
+    pub(crate) fn found(
+        &mut self,
+        mut instances: Vec<Instance>,
+        left_out: Option<Arc<Error>>,
+        now: Instant,
+    ) {
         // Equal sets must be equal whatever their order, and an id stands for one instance only.
         instances.sort_unstable();
         instances.dedup_by(|later, earlier| later.id == earlier.id);
         self.expires_at = None;
-        self.served.error = None;
+        self.served.error = left_out;
         if instances.is_empty()
             && !self.served.instances.is_empty()
             && let EmptyAnswer::Hold(hold) = self.empty
@@ -108,23 +113,23 @@ mod tests {
     #[test]
     fn ic_1_a_set_is_sorted_and_each_id_is_in_it_once() {
         let mut keeper = Keeper::new(EmptyAnswer::Believe, None);
-        keeper.found(set(&["y", "x", "y"]), Instant::now());
+        keeper.found(set(&["y", "x", "y"]), None, Instant::now());
         assert_eq!(served(&keeper), ["x", "y"]);
     }
 
     #[test]
     fn an_equal_set_is_the_same_set() {
         let mut keeper = Keeper::new(EmptyAnswer::Believe, None);
-        keeper.found(set(&["a", "b"]), Instant::now());
+        keeper.found(set(&["a", "b"]), None, Instant::now());
         let first = keeper.served().instances.clone();
-        keeper.found(set(&["b", "a"]), Instant::now());
+        keeper.found(set(&["b", "a"]), None, Instant::now());
         assert!(Arc::ptr_eq(&first, &keeper.served().instances));
     }
 
     #[test]
     fn ec_3_a_failure_leaves_the_last_set() {
         let (mut keeper, now) = (Keeper::new(EmptyAnswer::Believe, None), Instant::now());
-        keeper.found(set(&["a"]), now);
+        keeper.found(set(&["a"]), None, now);
         keeper.failed(Error::of(Code::Unavailable), now);
         keeper.pass(now + 1000 * SECOND);
         assert_eq!(served(&keeper), ["a"]);
@@ -134,7 +139,7 @@ mod tests {
     #[test]
     fn ec_6_with_an_expiry_a_failing_source_serves_its_last_set_for_so_long() {
         let (mut keeper, now) = (Keeper::new(EmptyAnswer::Believe, Some(SECOND)), Instant::now());
-        keeper.found(set(&["a"]), now);
+        keeper.found(set(&["a"]), None, now);
         keeper.failed(Error::of(Code::Unavailable), now);
         keeper.failed(Error::of(Code::Aborted), now + SECOND / 2);
         keeper.pass(now + SECOND / 2);
@@ -146,12 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_out_of_a_set_is_said_until_a_whole_one_is_found() {
+        let (mut keeper, now) = (Keeper::new(EmptyAnswer::Believe, None), Instant::now());
+        keeper.found(set(&["a"]), Some(Arc::new(Error::of(Code::DataLoss))), now);
+        assert_eq!(served(&keeper), ["a"]);
+        assert_eq!(keeper.served().error().unwrap().code(), Code::DataLoss);
+        keeper.found(set(&["a", "b"]), None, now);
+        assert!(keeper.served().error().is_none());
+    }
+
+    #[test]
     fn an_empty_answer_after_a_full_one_is_held_back_for_a_while() {
         let mut keeper = Keeper::new(EmptyAnswer::Hold(SECOND), None);
         let now = Instant::now();
-        keeper.found(set(&["a"]), now);
-        keeper.found(set(&[]), now);
-        keeper.found(set(&[]), now + SECOND / 2);
+        keeper.found(set(&["a"]), None, now);
+        keeper.found(set(&[]), None, now);
+        keeper.found(set(&[]), None, now + SECOND / 2);
         assert_eq!(served(&keeper), ["a"]);
         assert_eq!(keeper.due(), Some(now + SECOND));
         keeper.pass(now + SECOND);
@@ -162,9 +177,9 @@ mod tests {
     fn instances_that_come_back_end_the_doubt() {
         let mut keeper = Keeper::new(EmptyAnswer::Hold(SECOND), None);
         let now = Instant::now();
-        keeper.found(set(&["a"]), now);
-        keeper.found(set(&[]), now);
-        keeper.found(set(&["b"]), now);
+        keeper.found(set(&["a"]), None, now);
+        keeper.found(set(&[]), None, now);
+        keeper.found(set(&["b"]), None, now);
         keeper.pass(now + 2 * SECOND);
         assert_eq!(served(&keeper), ["b"]);
     }
@@ -173,7 +188,7 @@ mod tests {
     fn a_first_answer_that_is_empty_is_believed() {
         let mut keeper = Keeper::new(EmptyAnswer::Hold(SECOND), None);
         assert!(!keeper.served().is_known());
-        keeper.found(set(&[]), Instant::now());
+        keeper.found(set(&[]), None, Instant::now());
         assert!(keeper.served().is_known());
     }
 }

@@ -1,4 +1,4 @@
-use crate::Answer;
+use crate::{Answer, request::StreamLimit};
 use pin_project_lite::pin_project;
 use std::{
     fmt,
@@ -13,6 +13,10 @@ pin_project! {
     ///
     /// The timer is made when the call first has to wait, so one that never waits costs none, and
     /// it is gone with the future. It needs a tokio runtime with its timer on.
+    ///
+    /// The future ends with the head of a stream. Where the call's transport waits for the end of
+    /// that, it learns of the deadline by the call's [`Ending`](crate::Ending), unless the call
+    /// fails: another attempt may have more time.
     pub struct Expiring<F, R, A> {
         #[pin]
         inner: Option<F>,
@@ -21,18 +25,27 @@ pin_project! {
         deadline: Option<Instant>,
         refusal: Option<R>,
         answer: A,
+        limit: StreamLimit,
     }
 }
 
 impl<F, R, A> Expiring<F, R, A> {
-    /// Gives the call up at the deadline, if there is one, and answers with the refusal.
-    pub fn new(inner: F, deadline: Option<Instant>, refusal: R, answer: A) -> Self {
-        Self { inner: Some(inner), timer: None, deadline, refusal: Some(refusal), answer }
+    /// Gives the call up at the deadline, if there is one, and answers with the refusal. The limit
+    /// is [`Call::stream_limit`](crate::Call) of its request.
+    pub fn new(
+        inner: F,
+        deadline: Option<Instant>,
+        refusal: R,
+        answer: A,
+        limit: StreamLimit,
+    ) -> Self {
+        Self { inner: Some(inner), timer: None, deadline, refusal: Some(refusal), answer, limit }
     }
 
     /// A call whose deadline had passed before it was made.
     pub fn expired(refusal: R, answer: A) -> Self {
-        Self { inner: None, timer: None, deadline: None, refusal: Some(refusal), answer }
+        let (refusal, limit) = (Some(refusal), StreamLimit(None));
+        Self { inner: None, timer: None, deadline: None, refusal, answer, limit }
     }
 }
 
@@ -48,6 +61,11 @@ where
         let mut this = self.project();
         if let Some(inner) = this.inner.as_mut().as_pin_mut() {
             if let Poll::Ready(outcome) = inner.poll(task) {
+                if let (Ok(_), Some(slot), Some(deadline)) =
+                    (&outcome, &this.limit.0, *this.deadline)
+                {
+                    slot.limit(deadline);
+                }
                 return Poll::Ready(outcome);
             }
             let Some(deadline) = *this.deadline else { return Poll::Pending };

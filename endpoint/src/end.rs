@@ -68,6 +68,8 @@ struct Slot {
     owned: bool,
     /// The stream has begun or is over: too late to park.
     closed: bool,
+    /// By when the stream must end, as the layers of the call want it.
+    deadline: Option<Instant>,
     parked: Vec<Box<dyn Parked>>,
 }
 
@@ -93,10 +95,22 @@ impl EndSlot {
         })
     }
 
+    /// Has the stream end by then, unless it must end earlier.
+    pub(crate) fn limit(&self, deadline: Instant) {
+        self.with(|slot| {
+            slot.deadline = Some(slot.deadline.map_or(deadline, |known| known.min(deadline)));
+        });
+    }
+
     /// Makes the caller the one who tells when the stream ends, if nobody else is.
     pub(crate) fn claim(&self) -> Option<Ending> {
         let free = self.with(|slot| !std::mem::replace(&mut slot.owned, true));
-        free.then(|| Ending { slot: Some(self.clone()), parked: Vec::new(), polling: false })
+        free.then(|| Ending {
+            slot: Some(self.clone()),
+            deadline: None,
+            parked: Vec::new(),
+            polling: false,
+        })
     }
 }
 
@@ -108,11 +122,21 @@ impl EndSlot {
 pub struct Ending {
     /// Where guards are parked, until the stream begins.
     slot: Option<EndSlot>,
+    deadline: Option<Instant>,
     parked: Vec<Box<dyn Parked>>,
     polling: bool,
 }
 
 impl Ending {
+    /// By when the stream must have ended, where a layer of the call has set a limit: known when
+    /// the call has returned its stream.
+    ///
+    /// A server's transport cuts the stream then, or by the deadline of the call's context,
+    /// whichever comes first.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.slot.as_ref().map_or(self.deadline, |slot| slot.with(|slot| slot.deadline))
+    }
+
     /// Polls the stream inside the scopes of all guards, the outermost first.
     pub fn scoped<T>(&mut self, poll: impl FnOnce() -> T) -> T {
         self.begin();
@@ -139,6 +163,7 @@ impl Ending {
         if let Some(slot) = self.slot.take() {
             self.parked = slot.with(|slot| {
                 slot.closed = true;
+                self.deadline = slot.deadline;
                 std::mem::take(&mut slot.parked)
             });
         }

@@ -91,7 +91,7 @@ pub use keyed::Keyed;
 pub use method::{Kind, Method};
 pub use peer::Peer;
 pub use reply::{Reply, ReplyParts};
-pub use request::{Call, Request, Slot};
+pub use request::{Call, Request, Slot, StreamLimit};
 pub use request_id::{InvalidRequestId, RequestId};
 pub use stream::Streaming;
 pub use tower_layer::Layer;

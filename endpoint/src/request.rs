@@ -83,6 +83,11 @@ pub trait Call {
     }
 
     #[doc(hidden)]
+    fn stream_limit(&self) -> StreamLimit {
+        StreamLimit(self.slot().map(|slot| slot.0.clone()))
+    }
+
+    #[doc(hidden)]
     fn make_slot(&mut self) {}
 
     /// Makes the caller the one who tells when the call's stream has ended.
@@ -123,6 +128,16 @@ pub struct Slot<'a>(pub(crate) &'a EndSlot);
 impl fmt::Debug for Slot<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Slot")
+    }
+}
+
+/// Where a layer notes by when the stream of a call must end: nowhere, if nobody waits for that.
+#[doc(hidden)]
+pub struct StreamLimit(pub(crate) Option<EndSlot>);
+
+impl fmt::Debug for StreamLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamLimit")
     }
 }
 

@@ -29,7 +29,9 @@
 //!
 //! The future of the call ends with the head of its response. A stream that goes on after that is
 //! cut by the transports: a client's by the deadline that it finds in its context, a server's by
-//! the one that came with the call.
+//! the nearest of those that came with the call or that a layer of its endpoint has set. Of a method
+//! that is not declared as streaming a server knows only the first; and where an attempt was made
+//! again, the stream of the later one is not cut by the layer.
 //!
 //! Clones of a layer share nothing: each call has its own time. It needs a tokio runtime with its
 //! timer on.
@@ -53,7 +55,7 @@ use tokio::time::Instant;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct Timeout {
-    #[cfg_attr(feature = "serde", serde(with = "text"))]
+    #[cfg_attr(feature = "serde", serde(with = "purlin_endpoint::duration"))]
     limit: Duration,
 }
 
@@ -167,8 +169,9 @@ where
             let context = request.context_mut();
             *context = mem::take(context).with_deadline(deadline);
         }
+        let limit = request.stream_limit();
         let inner = self.inner.call(request);
-        Expiring::new(inner, admitted.deadline, admitted.refusal, self.answer.clone())
+        Expiring::new(inner, admitted.deadline, admitted.refusal, self.answer.clone(), limit)
     }
 }
 
@@ -194,24 +197,6 @@ impl From<TimedOut> for Error {
     fn from(timed_out: TimedOut) -> Self {
         let error = Self::new(Code::DeadlineExceeded, timed_out);
         if timed_out.after.is_zero() { error.unreached() } else { error }
-    }
-}
-
-/// Durations as texts.
-#[cfg(feature = "serde")]
-mod text {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use std::{borrow::Cow, time::Duration};
-
-    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(&humantime::format_duration(*time))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        let text = Cow::<str>::deserialize(from)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            D::Error::custom(format_args!("{text:?} is no duration such as \"250ms\": {error}"))
-        })
     }
 }
 

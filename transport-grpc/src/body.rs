@@ -3,6 +3,7 @@ use crate::{
     frame::{AnyBody, Writing},
     metadata,
     options::Finish,
+    overseen::Overseen,
     timer::{Timer, expired},
 };
 use bytes::{Bytes, BytesMut};
@@ -33,6 +34,8 @@ enum Inner {
     },
     /// The messages of a response, then its trailers.
     Response(Box<ResponseStream>),
+    /// The same, where there is a deadline.
+    Overseen(Overseen),
     /// The messages of a request.
     Request(Box<dyn Produce>),
     /// The answer of another service.
@@ -53,7 +56,10 @@ impl Body {
     }
 
     pub(crate) fn response(stream: ResponseStream) -> Self {
-        Self(Inner::Response(Box::new(stream)))
+        Self(match stream.timer.deadline() {
+            Some(deadline) => Inner::Overseen(Overseen::new(stream, deadline)),
+            None => Inner::Response(Box::new(stream)),
+        })
     }
 
     pub(crate) fn request(messages: Box<dyn Produce>) -> Self {
@@ -80,6 +86,7 @@ impl http_body::Body for Body {
                 None => trailers.take().map(|trailers| Ok(Frame::trailers(trailers))),
             }),
             Inner::Response(stream) => stream.poll_frame(task).map(|frame| frame.map(Ok)),
+            Inner::Overseen(stream) => stream.lock().poll_frame(task).map(|frame| frame.map(Ok)),
             Inner::Request(messages) => {
                 let mut batch = BytesMut::new();
                 let ended = poll_batch(&mut **messages, task, &mut batch);
@@ -99,6 +106,7 @@ impl http_body::Body for Body {
             Inner::Empty => true,
             Inner::One { data, trailers } => data.is_none() && trailers.is_none(),
             Inner::Response(stream) => stream.is_over(),
+            Inner::Overseen(stream) => stream.lock().is_over(),
             Inner::Request(_) => false,
             Inner::Other(body) => body.is_end_stream(),
         }
@@ -110,7 +118,7 @@ impl http_body::Body for Body {
             Inner::One { data, .. } => {
                 SizeHint::with_exact(data.as_ref().map_or(0, |data| data.len() as u64))
             }
-            Inner::Response(_) | Inner::Request(_) => SizeHint::default(),
+            Inner::Response(_) | Inner::Overseen(_) | Inner::Request(_) => SizeHint::default(),
             Inner::Other(body) => body.size_hint(),
         }
     }
@@ -182,6 +190,8 @@ pub(crate) struct ResponseStream {
     ending: Option<Ending>,
     timer: Timer,
     finish: Option<Finish>,
+    /// What is to be said of a call that has ended, when somebody asks.
+    last: Option<HeaderMap>,
 }
 
 impl ResponseStream {
@@ -200,24 +210,22 @@ impl ResponseStream {
             ending,
             timer,
             finish: Some(finish),
+            last: None,
         }
     }
 
     fn is_over(&self) -> bool {
-        self.finish.is_none()
+        self.finish.is_none() && self.last.is_none()
     }
 
     fn poll_frame(&mut self, task: &mut Task<'_>) -> Poll<Option<Frame<Bytes>>> {
-        if self.is_over() {
-            return Poll::Ready(None);
+        if self.finish.is_none() {
+            return Poll::Ready(self.last.take().map(Frame::trailers));
         }
         if self.outcome.is_none() {
             self.outcome = self.poll_outcome(task);
             if self.outcome.is_some() {
-                // What the stream holds is let go before the peer learns of its end.
-                self.timer = Timer::until(None);
-                let messages = self.messages.take();
-                let _ = catch_panic(|| drop(messages));
+                self.let_go();
             }
         }
         if !self.batch.is_empty() {
@@ -227,6 +235,19 @@ impl ResponseStream {
             None => Poll::Pending,
             Some(outcome) => Poll::Ready(self.end(&outcome).map(Frame::trailers)),
         }
+    }
+
+    /// What the stream holds is let go before the peer learns of its end.
+    fn let_go(&mut self) {
+        self.timer = Timer::until(None);
+        let messages = self.messages.take();
+        let _ = catch_panic(|| drop(messages));
+    }
+
+    /// The deadline has passed: the call ends, whether somebody polls it or not.
+    pub(crate) fn expire(&mut self) {
+        self.let_go();
+        self.last = self.last.take().or_else(|| self.end(&Err(expired())));
     }
 
     /// Fills the batch; `Some` when no more comes.

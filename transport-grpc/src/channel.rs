@@ -1,4 +1,4 @@
-use crate::body::Body;
+use crate::{body::Body, timeout::shorten};
 use http::{Uri, uri};
 use hyper::{
     body::Incoming,
@@ -207,7 +207,7 @@ impl Shared {
         mut request: http::Request<Body>,
     ) -> Result<http::Response<Incoming>, BoxError> {
         for _ in 1..TRIES {
-            let mut sender = self.sender().await?;
+            let mut sender = self.sender_for(&mut request).await?;
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
                 // The connection was closing; nothing has been sent, so another one may take it.
@@ -217,7 +217,8 @@ impl Shared {
                 },
             }
         }
-        self.sender().await?.send_request(request).await.map_err(Into::into)
+        let mut sender = self.sender_for(&mut request).await?;
+        sender.send_request(request).await.map_err(Into::into)
     }
 
     fn link(&self) -> MutexGuard<'_, Link> {
@@ -233,6 +234,20 @@ impl Shared {
             }
             _ => None,
         }
+    }
+
+    /// The connection; how long this call has waited for it is taken off the time that it tells.
+    async fn sender_for(
+        &self,
+        request: &mut http::Request<Body>,
+    ) -> Result<SendRequest<Body>, Error> {
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let began = Instant::now();
+        let sender = self.sender().await?;
+        shorten(request.headers_mut(), began.elapsed());
+        Ok(sender)
     }
 
     async fn sender(&self) -> Result<SendRequest<Body>, Error> {

@@ -53,8 +53,8 @@
 //! # What travels
 //!
 //! - The deadline, as `grpc-timeout`. It is read strictly (a malformed one is `INTERNAL`, and the
-//!   endpoint is not called) and kept to the end of a stream, by both sides. What has expired on
-//!   arrival does not run.
+//!   endpoint is not called) and kept to the end of a stream, by both sides, and whether the stream
+//!   is read or not. What has expired on arrival does not run.
 //! - The request id, as `x-request-id`, both ways; the number of earlier attempts, as
 //!   `grpc-previous-rpc-attempts`; how much the call matters, as `x-criticality`, which a server
 //!   believes only with [`trust_callers`](Server::trust_callers).
@@ -91,6 +91,7 @@ mod gzip;
 mod health;
 mod metadata;
 mod options;
+mod overseen;
 mod percent;
 mod reflection;
 mod respond;

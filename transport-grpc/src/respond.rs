@@ -11,7 +11,7 @@ use crate::{
     timer::{Timer, expired},
 };
 use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
-use purlin_endpoint::{Context, Error, ReplyParts, catch_panic};
+use purlin_endpoint::{Context, Ending, Error, ReplyParts, catch_panic};
 use std::{
     convert::Infallible,
     fmt, mem,
@@ -142,9 +142,11 @@ impl Serving {
                         details::write_ok(&mut trailers);
                         head.response(Body::one(data, Some(trailers)))
                     }
-                    Messages::Many { messages, ending } => head.response(Body::response(
-                        ResponseStream::new(messages, trailers, ending, timer, finish),
-                    )),
+                    Messages::Many { messages, ending } => {
+                        let timer = timer.or_earlier(ending.as_ref().and_then(Ending::deadline));
+                        let stream = ResponseStream::new(messages, trailers, ending, timer, finish);
+                        head.response(Body::response(stream))
+                    }
                 }
             }
         }

@@ -93,7 +93,9 @@ impl Reply {
             Some(trailers) => (&self.headers, trailers, Code::Unknown),
             // A status in the headers counts only where there is nothing else.
             None if self.frames.any_data() => (&self.headers, &none, Code::Internal),
-            None => (&none, &self.headers, Code::Unknown),
+            None if self.ends => (&none, &self.headers, Code::Unknown),
+            // The stream was reset behind its head, as if nothing were wrong.
+            None => (&none, &self.headers, Code::Internal),
         };
         for after in &self.options.after {
             after(&self.context, headers, trailers);

@@ -53,10 +53,14 @@ pub(crate) fn cancelling(code: Code) -> Error {
     Error::of(code)
 }
 
-/// Whether the server has certainly not begun with what failed so.
+/// Whether the server has certainly not begun with what failed so: it has refused the stream, or
+/// left it out as it went away. Streams that it goes on with don't end by that.
 #[cfg(feature = "client")]
 pub(crate) fn is_unreached(error: &(dyn StdError + 'static)) -> bool {
-    reset(error) == Some(h2::Reason::REFUSED_STREAM)
+    find(error).is_some_and(|error| match error.is_reset() {
+        true => error.reason() == Some(h2::Reason::REFUSED_STREAM),
+        false => error.is_go_away() && error.is_remote(),
+    })
 }
 
 /// Without HTTP/2 at hand nothing is certain.
@@ -67,11 +71,16 @@ pub(crate) fn is_unreached(_: &(dyn StdError + 'static)) -> bool {
 
 #[cfg(feature = "client")]
 fn reset(error: &(dyn StdError + 'static)) -> Option<h2::Reason> {
+    // A connection that breaks is no reset of this stream.
+    find(error).filter(|error| error.is_reset())?.reason()
+}
+
+#[cfg(feature = "client")]
+fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a h2::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            // A connection that breaks is no reset of this stream.
-            return error.reason().filter(|_| error.is_reset());
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
         }
         next = error.source();
     }

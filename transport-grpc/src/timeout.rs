@@ -1,5 +1,9 @@
 //! `grpc-timeout`: one to eight digits and a unit.
 
+#[cfg(feature = "client")]
+use crate::serve::TIMEOUT;
+#[cfg(feature = "client")]
+use http::HeaderMap;
 use http::HeaderValue;
 use std::time::Duration;
 
@@ -41,6 +45,16 @@ pub(crate) fn format(timeout: Duration) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static("99999999H"))
 }
 
+/// Takes what has passed since off the timeout in these headers, if there is one.
+#[cfg(feature = "client")]
+pub(crate) fn shorten(headers: &mut HeaderMap, passed: Duration) {
+    if let Some(timeout) = headers.get_mut(TIMEOUT)
+        && let Ok(known) = parse(timeout.as_bytes())
+    {
+        *timeout = format(known.saturating_sub(passed));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +74,19 @@ mod tests {
         for (text, timeout) in table {
             assert_eq!(parse(text.as_bytes()), Ok(timeout), "{text}");
         }
+    }
+
+    #[cfg(feature = "client")]
+    #[test]
+    fn what_has_passed_is_taken_off() {
+        let mut headers = HeaderMap::new();
+        shorten(&mut headers, Duration::from_secs(1));
+        assert!(headers.is_empty());
+        headers.insert(TIMEOUT, format(Duration::from_millis(300)));
+        shorten(&mut headers, Duration::from_millis(40));
+        assert_eq!(parse(headers[TIMEOUT].as_bytes()), Ok(Duration::from_millis(260)));
+        shorten(&mut headers, Duration::from_secs(1));
+        assert_eq!(parse(headers[TIMEOUT].as_bytes()), Ok(Duration::ZERO));
     }
 
     #[test]

@@ -16,6 +16,19 @@ impl Timer {
         Self(deadline.map(|at| Box::pin(sleep_until(at))))
     }
 
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.0.as_ref().map(|timer| timer.deadline())
+    }
+
+    /// The one of both that passes first.
+    pub(crate) fn or_earlier(self, other: Option<Instant>) -> Self {
+        let known = self.deadline();
+        match other.filter(|other| known.is_none_or(|known| *other < known)) {
+            None => self,
+            earlier => Self::until(earlier),
+        }
+    }
+
     /// Whether the deadline has passed; if not, the task is woken when it does.
     pub(crate) fn has_passed(&mut self, task: &mut Task<'_>) -> bool {
         self.0.as_mut().is_some_and(|timer| timer.as_mut().poll(task).is_ready())

@@ -1,16 +1,17 @@
-use crate::watch::Watch;
+use crate::{overseen::Overseen, watch::Watch};
 use bytes::{Buf as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{BodyExt as _, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
-use purlin_endpoint::{BoxError, Ending, Error};
+use purlin_endpoint::{BoxError, Code, Ending, Error, catch_panic};
 use std::{
     any::Any,
     fmt, mem,
     pin::Pin,
     task::{Context as Task, Poll},
 };
+use tokio::time::Instant;
 
 /// The body of every request and response: bytes that are there, or that come.
 ///
@@ -40,6 +41,10 @@ enum Kind {
     Full(Bytes),
     Incoming(Incoming),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
+    /// One that has a deadline.
+    Overseen(Overseen),
+    /// Its deadline has passed, and nobody has learned of that yet.
+    Expired,
 }
 
 impl Body {
@@ -129,6 +134,20 @@ impl Body {
         self
     }
 
+    /// Has it end by then, whether somebody polls it or not.
+    pub(crate) fn overseen(self, deadline: Instant) -> Self {
+        Kind::Overseen(Overseen::new(self, deadline)).into()
+    }
+
+    /// The deadline has passed: what it holds is let go now, and whoever polls it next learns why.
+    pub(crate) fn expire(&mut self) {
+        // One that is over has nothing to tell any more.
+        let Some(watch) = self.watch.take() else { return };
+        let held = mem::replace(&mut self.kind, Kind::Expired);
+        let _ = catch_panic(|| drop(held));
+        let _ = catch_panic(|| watch.finish(Err(&Error::of(Code::DeadlineExceeded))));
+    }
+
     /// Takes over telling those who wait for the end of the call.
     pub(crate) fn take_ending(&mut self) -> Option<Ending> {
         self.watch.as_mut()?.endings[0].take()
@@ -162,6 +181,13 @@ impl Body {
                 Pin::new(body).poll_frame(task).map(|frame| frame.map(|f| f.map_err(Into::into)))
             }
             Kind::Boxed(body) => Pin::new(body).poll_frame(task),
+            Kind::Overseen(body) => Pin::new(&mut *body.lock())
+                .poll_frame(task)
+                .map(|frame| frame.map(|frame| frame.map_err(Into::into))),
+            Kind::Expired => {
+                self.kind = Kind::Empty;
+                Poll::Ready(Some(Err(Error::of(Code::DeadlineExceeded).into())))
+            }
         }
     }
 
@@ -171,6 +197,8 @@ impl Body {
             Kind::Full(bytes) => bytes.is_empty(),
             Kind::Incoming(body) => body.is_end_stream(),
             Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Overseen(body) => body.lock().is_end_stream(),
+            Kind::Expired => false,
         }
     }
 
@@ -238,6 +266,8 @@ impl HttpBody for Body {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Incoming(body) => body.size_hint(),
             Kind::Boxed(body) => body.size_hint(),
+            Kind::Overseen(body) => body.lock().size_hint(),
+            Kind::Expired => SizeHint::new(),
         }
     }
 }
@@ -292,6 +322,8 @@ impl fmt::Debug for Body {
             Kind::Full(_) => "Full",
             Kind::Incoming(_) => "Incoming",
             Kind::Boxed(_) => "Boxed",
+            Kind::Overseen(_) => "Overseen",
+            Kind::Expired => "Expired",
         };
         f.debug_tuple("Body").field(&format_args!("{kind}")).finish()
     }

@@ -209,8 +209,11 @@ impl Exchange {
             // They were taken with the headers, and go back until the body has ended.
             self.context.reply().trailer(&name, value);
         }
+        // Layers inside, and those around this server, may have set nearer ones than the caller.
+        let limits = endings.iter().flatten().filter_map(Ending::deadline);
+        let deadline = limits.chain(self.context.deadline()).min().filter(|_| streams);
         let watch = Watch {
-            deadline: self.context.deadline().filter(|_| streams),
+            deadline,
             endings,
             reply,
             trailing,
@@ -219,7 +222,11 @@ impl Exchange {
             ..Watch::default()
         };
         let body = std::mem::take(response.body_mut());
-        *response.body_mut() = body.watched(watch);
+        let body = body.watched(watch);
+        *response.body_mut() = match deadline {
+            Some(deadline) => body.overseen(deadline),
+            None => body,
+        };
     }
 }
 

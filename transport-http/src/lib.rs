@@ -33,7 +33,8 @@
 //!   connection lives on and no text of it leaves.
 //! - The body of a request has a size limit and an idle timeout.
 //! - The deadline that a caller gives in `x-request-timeout-ms` covers the whole exchange, the body
-//!   of the response included. A malformed one is answered with 400, one of zero with 504.
+//!   of the response included, whether its peer reads that or not. A malformed one is answered with
+//!   400, one of zero with 504.
 //! - The call's id in `x-request-id`, or a new one where that is missing or malformed, is sent back.
 //! - `x-previous-attempts` is the number of attempts before this one. `x-criticality` counts only
 //!   where callers are [trusted](Server::trust_callers).
@@ -57,6 +58,7 @@ mod exchange;
 mod json;
 mod lines;
 mod options;
+mod overseen;
 mod pairs;
 mod pairs_out;
 mod problem;

@@ -139,6 +139,7 @@ impl Watch {
 
     fn broke_off(&self, error: BoxError) -> Error {
         let code = match self.broken {
+            Some(_) if self.is_cut_in_time() => Code::DeadlineExceeded,
             Some(code) if !error.is::<Error>() => code,
             _ => return error.into(),
         };
@@ -146,6 +147,13 @@ impl Watch {
             true => Error::new(Code::InvalidArgument, error).public("the body is malformed"),
             false => Error::new(code, error).public("the body broke off"),
         }
+    }
+
+    /// Whether what breaks off now does so by its deadline: a server that is told whole milliseconds
+    /// ends by one of them too early.
+    fn is_cut_in_time(&self) -> bool {
+        let soon = Instant::now() + Duration::from_millis(1);
+        self.deadline.is_some_and(|deadline| deadline <= soon)
     }
 
     fn poll_timer(&mut self, task: &mut Task<'_>) -> Poll<Error> {

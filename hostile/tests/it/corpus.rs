@@ -56,7 +56,7 @@ async fn the_server_and_the_oracle_agree_on_the_corpus() {
         let answers = differ(&dial, &input).await.unwrap_or_else(|why| panic!("{why}"));
         understood += answers.iter().filter(|answer| answer.is_echo()).count();
     }
-    assert!(understood > 20, "{understood} requests understood");
+    assert!(understood > 10, "{understood} requests understood");
 }
 
 #[test]

@@ -4,3 +4,4 @@ mod conformance;
 mod layer;
 #[cfg(feature = "serde")]
 mod serde;
+mod streams;

@@ -225,3 +225,45 @@ async fn a_conversation_without_a_deadline_goes_on() {
     }
     assert_eq!(begun.elapsed().as_secs(), 9 * 60);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_a_stream_that_its_peer_never_reads() {
+    use crate::raw;
+    use prost::Message as _;
+    let dropped = Arc::new(AtomicBool::new(false));
+    let (accept, dial) = purlin_serve::memory();
+    let server = purlin_serve::Server::new();
+    tokio::spawn(server.serve(accept, ticking(&dropped), std::future::pending::<()>()));
+    let client = dial.connect().await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut client, mut connection) =
+        builder.initial_window_size(0).handshake(client).await.unwrap();
+    let begun = Instant::now();
+    let answered = async {
+        let head = raw::post("http://greeter/greeter.Greeter/GreetMany");
+        let head = head.header("grpc-timeout", "2S").body(()).unwrap();
+        let (response, mut request) = client.send_request(head, false).unwrap();
+        let ann = raw::framed(0, &crate::greeter::name("Ann").encode_to_vec());
+        request.send_data(ann, true).unwrap();
+        let response = response.await.unwrap();
+        while !dropped.load(Ordering::SeqCst) {
+            // sleeps: time is paused here, and passes by itself.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        response
+    };
+    let response = tokio::select! {
+        response = answered => response,
+        ended = &mut connection => panic!("{ended:?}"),
+    };
+    let late = begun.elapsed() - Duration::from_secs(2);
+    assert!(late < Duration::from_millis(50), "{late:?}");
+    // Should it read all the same, it learns what has become of the call.
+    connection.set_initial_window_size(1 << 16).unwrap();
+    tokio::spawn(connection);
+    let mut body = response.into_body();
+    while let Some(data) = body.data().await {
+        data.unwrap();
+    }
+    assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "4");
+}

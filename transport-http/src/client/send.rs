@@ -3,7 +3,7 @@ use crate::{Body, problem, tail::Tail, watch::Watch};
 use http::{HeaderValue, Method, header::CONTENT_LENGTH};
 use http_body::Body as HttpBody;
 use purlin_endpoint::{BoxError, Code, Context, Criticality, Ending, Error, Service};
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout_at};
 
 /// How much of an error's body is read.
@@ -28,7 +28,8 @@ where
     let tail = (!hooks.finalizers.is_empty()).then(|| Tail::new(hooks.clone(), context.clone()));
     let deadline = context.deadline();
     let now = Instant::now();
-    if deadline.is_some_and(|deadline| deadline <= now) {
+    // What is less than the wire can tell would have to be told as more than it is.
+    if context.remaining(now).is_some_and(|left| left < Duration::from_millis(1)) {
         return Err(Error::of(Code::DeadlineExceeded).unreached());
     }
     let request = shared.request(&context, message, now)?;
@@ -87,8 +88,7 @@ impl<E, D> Shared<E, D> {
         let names = &self.options.names;
         let headers = request.headers_mut();
         if let Some(remaining) = context.remaining(now) {
-            // What is less than a millisecond is still not nothing.
-            let ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).max(1);
+            let ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
             headers.insert(names.timeout.clone(), HeaderValue::from(ms));
         }
         if let Some(id) = context.request_id()

@@ -77,13 +77,16 @@ async fn a_call_lasts_until_its_last_byte() {
 
 #[tokio::test]
 async fn a_peer_that_leaves_drops_the_call() {
-    let (server, feed, diary) = counting();
-    let mut body = get(server, "/").await.into_body();
-    feed.send(Ok(1)).unwrap();
-    body.chunk().await.unwrap();
-    drop(body);
-    assert!(feed.is_closed());
-    assert_eq!(diary.take(), ["dropped", "2 bytes, complete: false"]);
+    let timed = Request::get("/").header("x-request-timeout-ms", "1000");
+    for request in [Request::get("/"), timed] {
+        let (server, feed, diary) = counting();
+        let mut body = send(server, request.body(Body::empty()).unwrap()).await.into_body();
+        feed.send(Ok(1)).unwrap();
+        body.chunk().await.unwrap();
+        drop(body);
+        assert!(feed.is_closed());
+        assert_eq!(diary.take(), ["dropped", "2 bytes, complete: false"]);
+    }
 }
 
 #[tokio::test]
@@ -310,4 +313,46 @@ async fn events_come_back_through_a_client() {
     assert_eq!(events.message().await.unwrap().unwrap().data, "a");
     assert_eq!(events.message().await.unwrap().unwrap().data, "b\nc");
     assert_eq!(events.message().await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_ends_a_stream_that_its_peer_never_reads() {
+    let (server, feed, diary) = counting();
+    let (accept, dial) = purlin_serve::memory();
+    let server = tower::ServiceBuilder::new()
+        .map_request(|request: Request<hyper::body::Incoming>| request.map(Body::new))
+        .service(server);
+    tokio::spawn(purlin_serve::Server::new().serve(accept, server, std::future::pending::<()>()));
+    let client = dial.connect().await.unwrap();
+    let mut builder = h2::client::Builder::new();
+    let (mut client, mut connection) =
+        builder.initial_window_size(0).handshake::<_, &[u8]>(client).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let answered = async {
+        let head = Request::get("http://count/").header("x-request-timeout-ms", "2000");
+        let (response, _) = client.send_request(head.body(()).unwrap(), true).unwrap();
+        let response = response.await.unwrap();
+        feed.send(Ok(1)).unwrap();
+        feed.closed().await;
+        response
+    };
+    let response = tokio::select! {
+        response = answered => response,
+        ended = &mut connection => panic!("{ended:?}"),
+    };
+    let late = begun.elapsed() - Duration::from_secs(2);
+    assert!(late < Duration::from_millis(50), "{late:?}");
+    let ended = ["broke off: DEADLINE_EXCEEDED", "handled DEADLINE_EXCEEDED"];
+    assert_eq!(diary.take()[..2], ended);
+    // Should it read all the same, it learns that there is no more.
+    connection.set_initial_window_size(1 << 16).unwrap();
+    tokio::spawn(connection);
+    let mut body = response.into_body();
+    let end = loop {
+        match body.data().await {
+            Some(Ok(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(end.is_some_and(|end| end.is_err()));
 }

@@ -7,6 +7,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod fuzz;
 mod libtest;
 mod process;
 mod test;
@@ -41,7 +42,7 @@ enum Command {
     Bench(bench::Options),
     /// Run every foreign suite against both transports and write docs/conformance.md.
     Conformance,
-    /// Run the tests at their long sizes (`PURLIN_SOAK=1`).
+    /// Run the tests at their long sizes (`PURLIN_SOAK=1`), and fuzz the parsers.
     Soak(test::Options),
 }
 

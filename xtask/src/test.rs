@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::libtest::Tally;
 use crate::workspace::Workspace;
-use crate::{process, tools};
+use crate::{fuzz, process, tools};
 
 /// How long one cargo example may take; what is meant to run for ever is a program of its own.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(60);
@@ -58,7 +58,11 @@ impl Installation {
 /// Runs everything and prints the summary line last; says whether nothing failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options, size: Size) -> bool {
     let installation = Installation::start(workspace, options);
-    summary(&count(workspace, options, size, installation))
+    let mut tally = count(workspace, options, size, installation);
+    if size == Size::Long && options.packages.is_empty() {
+        timed("fuzzing", || fuzz::run(&workspace.root, &mut tally));
+    }
+    summary(&tally)
 }
 
 /// Names what failed and ends with the one line that other programs read.

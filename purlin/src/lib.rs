@@ -36,14 +36,26 @@
 
 pub use purlin_endpoint::*;
 
+#[cfg(feature = "balancer")]
+pub use purlin_balancer as balancer;
+#[cfg(feature = "circuitbreaker")]
+pub use purlin_circuitbreaker as circuitbreaker;
+#[cfg(feature = "concurrency")]
+pub use purlin_concurrency as concurrency;
 #[cfg(feature = "health")]
 pub use purlin_health as health;
 #[cfg(feature = "http-client")]
 pub use purlin_http_client as http_client;
 #[cfg(feature = "log")]
 pub use purlin_log as log;
+#[cfg(feature = "ratelimit")]
+pub use purlin_ratelimit as ratelimit;
+#[cfg(feature = "retry")]
+pub use purlin_retry as retry;
 #[cfg(feature = "run")]
 pub use purlin_run as run;
+#[cfg(feature = "sd")]
+pub use purlin_sd as sd;
 #[cfg(feature = "serve")]
 pub use purlin_serve as serve;
 #[cfg(feature = "timeout")]

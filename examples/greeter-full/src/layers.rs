@@ -1,0 +1,125 @@
+//! The layers around each method, with a reason for each. The first is the outermost.
+
+use purlin::{
+    Backoff, Endpoint, Error, Inspect, Invalid, Method, MethodLayer,
+    circuitbreaker::{CircuitBreaker, CircuitBreakerLayer},
+    concurrency::{AdaptiveLimit, ConcurrencyLayer, ConcurrencyLimit},
+    log::LogLayer,
+    ratelimit::{RateLimit, RateLimitLayer},
+    retry::{Retry, RetryLayer},
+    timeout::{Timeout, TimeoutLayer},
+};
+use std::{sync::Arc, time::Duration};
+use tower::ServiceBuilder;
+
+/// What a user may change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// How many calls one address may make in a second.
+    pub(crate) rate: f64,
+    /// The longest that a call may take.
+    pub(crate) timeout: Duration,
+    /// The longest that one attempt at calling the greeter may take.
+    pub(crate) attempt_timeout: Duration,
+    /// How long a breaker that has opened leaves the greeter in peace.
+    pub(crate) open_for: Duration,
+}
+
+/// One layer of each kind: all methods share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Layers {
+    log: LogLayer,
+    timeout: TimeoutLayer,
+    rate: RateLimitLayer,
+    room: ConcurrencyLayer,
+    breaker: CircuitBreakerLayer,
+    retry: RetryLayer,
+    attempt: TimeoutLayer,
+}
+
+impl Layers {
+    /// Makes the layers.
+    ///
+    /// # Errors
+    ///
+    /// If a setting makes no sense.
+    pub(crate) fn new(log: LogLayer, settings: Settings) -> Result<Self, Invalid> {
+        let by_address = RateLimit::per_second(settings.rate)
+            // A page that loads makes several calls at once.
+            .burst((settings.rate * 2.0).ceil().max(1.0) as u32)
+            .by(|context| Some(context.peer()?.address()?.ip().into()));
+        Ok(Self {
+            log,
+            timeout: Timeout::new(settings.timeout).layer()?,
+            rate: by_address.layer()?,
+            room: ConcurrencyLimit::new(AdaptiveLimit::gradient()).layer()?,
+            breaker: CircuitBreaker::new()
+                // Half of the last calls failed: it is not worth asking.
+                .failure_rate(0.5)
+                // A few failures at night are not half of anything.
+                .minimum_calls(5)
+                // Three good answers, and all may come back.
+                .half_open_calls(3)
+                .open_for(Backoff::new(settings.open_for).jitter(0.0))
+                .layer()?,
+            retry: Retry::attempts(3).layer()?,
+            attempt: Timeout::new(settings.attempt_timeout).layer()?,
+        })
+    }
+
+    /// What stands around a call that comes in.
+    pub(crate) fn protected<Req, S>(
+        &self,
+        method: &'static Method,
+        inner: S,
+    ) -> impl Endpoint<Req, Response = S::Response, Error = Error> + use<Req, S>
+    where
+        Req: Send + 'static,
+        S: Endpoint<Req, Error = Error>,
+    {
+        ServiceBuilder::new()
+            // Those further in know what is called, and when its stream ends.
+            .layer(MethodLayer::new(method))
+            // One line for each call, refused ones too.
+            .layer(self.log.clone())
+            // Who calls too often is told when to come back, before it costs more than a look.
+            .layer(self.rate.clone())
+            // More calls than there is room for would make all of them slow.
+            .layer(self.room.clone())
+            // No call takes longer than this, whatever the caller says; those further in see it.
+            .layer(self.timeout)
+            .service(inner)
+    }
+
+    /// What stands around a call that goes out to the greeter.
+    pub(crate) fn reaching<Req, S>(
+        &self,
+        method: &'static Method,
+        inner: S,
+    ) -> impl Endpoint<Req, Response = S::Response, Error = Error> + use<Req, S>
+    where
+        Req: Clone + Send + Sync + 'static,
+        S: Endpoint<Req, Error = Error>,
+    {
+        ServiceBuilder::new()
+            .layer(MethodLayer::new(method))
+            // A greeter that keeps failing is left in peace. It is outside of the retries: a call
+            // has one vote, and a refusal is not repeated.
+            .layer(self.breaker.clone())
+            // What may be repeated is, within a budget, so that a bad moment is not seen.
+            .layer(self.retry.clone())
+            // An attempt that hangs leaves time for another.
+            .layer(self.attempt)
+            .service(inner)
+    }
+
+    /// What the debug port shows.
+    pub(crate) fn inspected(&self) -> Vec<Arc<dyn Inspect>> {
+        vec![
+            Arc::new(self.rate.handle()),
+            Arc::new(self.room.handle()),
+            Arc::new(self.breaker.handle()),
+            Arc::new(self.retry.handle()),
+        ]
+    }
+}

@@ -1,0 +1,3 @@
+//! What the README shows is what happens.
+
+mod walk;

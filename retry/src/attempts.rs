@@ -1,3 +1,4 @@
+use crate::course::Advice;
 use purlin_endpoint::{Answer, BoxError, Code, Error};
 use std::{fmt, time::Duration};
 
@@ -94,6 +95,11 @@ impl From<TimedOut> for Error {
     fn from(timed_out: TimedOut) -> Self {
         Self::new(Code::DeadlineExceeded, timed_out).retryable(timed_out.attempt)
     }
+}
+
+/// The failure of an earlier attempt, as it is remembered.
+pub(crate) fn as_error<Res, Err: Failure>(outcome: Result<Res, Err>, advice: Advice) -> Error {
+    outcome.map_or_else(Into::into, |_| Error::of(advice.code))
 }
 
 /// Makes a [`TimedOut`] the [`Error`] that every [`Failure`] can hold.

@@ -98,6 +98,20 @@ impl Purse {
         self.0.calls.add(self.second(now));
     }
 
+    /// Counts a call, and says whether it might be repeated if it failed: mostly one comparison.
+    #[inline]
+    pub(crate) fn admit(&self, now: Instant) -> bool {
+        let second = self.second(now);
+        self.0.calls.add(second);
+        let floor = u64::from(self.0.floor.load(Relaxed));
+        self.0.granted.in_second(second) < floor || self.left(second) > 0
+    }
+
+    /// How many calls have paid in.
+    pub fn calls(&self) -> u64 {
+        self.0.calls.total()
+    }
+
     /// Takes out one repetition, if there is one left at this instant.
     pub fn withdraw(&self, now: Instant) -> Option<Grant> {
         let second = self.second(now);
@@ -131,14 +145,6 @@ impl Purse {
         self.0.ratio.store(budget.ratio.to_bits(), Relaxed);
         self.0.floor.store(budget.floor, Relaxed);
         Ok(())
-    }
-
-    /// Whether nothing is left, or almost: mostly one comparison.
-    #[inline]
-    pub(crate) fn is_empty(&self, now: Instant) -> bool {
-        let second = self.second(now);
-        let floor = u64::from(self.0.floor.load(Relaxed));
-        self.0.granted.in_second(second) >= floor && self.left(second) == 0
     }
 
     fn left(&self, second: u64) -> u64 {
@@ -197,12 +203,16 @@ const COUNT: u64 = u32::MAX as u64;
 /// Counts by second, for the last ten: the second in the upper half of a word, its count in the
 /// lower, so that both change together.
 #[derive(Default)]
-struct Window([AtomicU64; SLOTS as usize]);
+struct Window {
+    slots: [AtomicU64; SLOTS as usize],
+    /// What was counted before the slots were used anew.
+    past: AtomicU64,
+}
 
 impl Window {
     #[inline]
     fn slot(&self, second: u64) -> &AtomicU64 {
-        &self.0[(second % SLOTS) as usize]
+        &self.slots[(second % SLOTS) as usize]
     }
 
     #[inline]
@@ -211,7 +221,10 @@ impl Window {
         let mut known = slot.load(Relaxed);
         while known >> 32 < second {
             match slot.compare_exchange_weak(known, second << 32 | 1, Relaxed, Relaxed) {
-                Ok(_) => return,
+                Ok(_) => {
+                    self.past.fetch_add(known & COUNT, Relaxed);
+                    return;
+                }
                 Err(newer) => known = newer,
             }
         }
@@ -237,7 +250,13 @@ impl Window {
             let known = slot.load(Relaxed);
             (known >> 32, known & COUNT)
         };
-        self.0.iter().map(split).filter(move |(counted, _)| counted + SLOTS > second)
+        self.slots.iter().map(split).filter(move |(counted, _)| counted + SLOTS > second)
+    }
+
+    /// All that was ever counted.
+    fn total(&self) -> u64 {
+        let counts = self.slots.iter().map(|slot| slot.load(Relaxed) & COUNT);
+        self.past.load(Relaxed) + counts.sum::<u64>()
     }
 
     fn sum(&self, second: u64) -> u64 {
@@ -330,7 +349,9 @@ mod tests {
         (0..10).for_each(|_| purse.deposit(now));
         assert_eq!(purse.level(now + 9 * SECOND), 5);
         assert_eq!(purse.level(now + 11 * SECOND), 0);
-        assert!(purse.is_empty(now + 11 * SECOND));
+        assert!(!purse.admit(now + 11 * SECOND));
+        assert!(purse.admit(now + 11 * SECOND));
+        assert_eq!(purse.calls(), 12);
     }
 
     #[test]

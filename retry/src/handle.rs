@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -17,7 +17,6 @@ pub(crate) struct Live<T> {
     pub(crate) purse: Purse,
     /// The purse is somebody else's too, and not for this layer's configuration to change.
     pub(crate) shares: bool,
-    pub(crate) calls: AtomicU64,
     pub(crate) repeats: AtomicU64,
     pub(crate) refused: AtomicU64,
 }
@@ -28,7 +27,6 @@ impl<T: Copy> Live<T> {
             config: Mutex::new(config),
             purse,
             shares,
-            calls: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         }
@@ -42,17 +40,10 @@ impl<T: Copy> Live<T> {
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// A call comes, and may be repeated.
-    #[inline]
-    pub(crate) fn count(&self, now: Instant) {
-        self.calls.fetch_add(1, Relaxed);
-        self.purse.deposit(now);
-    }
-
     /// The members of a snapshot that every layer has.
     fn members(&self) -> String {
-        let [calls, repeats, refused] =
-            [&self.calls, &self.repeats, &self.refused].map(|count| count.load(Relaxed));
+        let [repeats, refused] = [&self.repeats, &self.refused].map(|count| count.load(Relaxed));
+        let calls = self.purse.calls();
         let left = self.purse.level(Instant::now());
         format!(r#""calls":{calls},"repeats":{repeats},"refused":{refused},"budget_left":{left}"#)
     }
@@ -61,7 +52,7 @@ impl<T: Copy> Live<T> {
 /// What a retry needs to know on every call stands beside its configuration, in words of its own.
 pub(crate) struct RetryState {
     pub(crate) live: Live<Retry>,
-    attempts: AtomicU64,
+    attempts: AtomicU32,
     /// Nanoseconds; the largest number is none.
     attempt_timeout: AtomicU64,
 }
@@ -69,7 +60,7 @@ pub(crate) struct RetryState {
 impl RetryState {
     pub(crate) fn new(live: Live<Retry>) -> Self {
         let config = live.config();
-        let state = Self { live, attempts: AtomicU64::new(0), attempt_timeout: AtomicU64::new(0) };
+        let state = Self { live, attempts: AtomicU32::new(0), attempt_timeout: AtomicU64::new(0) };
         state.set(config);
         state
     }
@@ -78,13 +69,13 @@ impl RetryState {
         let timeout = config.attempt_timeout.map(|timeout| timeout.as_nanos());
         let timeout = timeout.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(u64::MAX);
         self.live.set(config);
-        self.attempts.store(config.attempts.into(), Relaxed);
+        self.attempts.store(config.attempts, Relaxed);
         self.attempt_timeout.store(timeout, Relaxed);
     }
 
     #[inline]
-    pub(crate) fn may_repeat(&self) -> bool {
-        self.attempts.load(Relaxed) > 1
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts.load(Relaxed)
     }
 
     #[inline]
@@ -101,9 +92,9 @@ pub(crate) struct HedgeState {
 
 macro_rules! reads {
     ($repeats:literal) => {
-        /// How many calls have come that might be repeated.
+        /// How many calls have come, through all layers that share the purse.
         pub fn calls(&self) -> u64 {
-            self.0.live.calls.load(Relaxed)
+            self.0.live.purse.calls()
         }
 
         #[doc = $repeats]

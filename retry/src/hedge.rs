@@ -2,9 +2,9 @@ use crate::{
     Budget, Cloned, Failure, HedgeHandle, Purse, Replay,
     handle::{HedgeState, Live},
     latencies::Latencies,
+    limit::{is_repeated, mark},
     race::Race,
     retry::check_attempts,
-    send::{is_repeated, mark},
 };
 use futures_util::{
     FutureExt as _,
@@ -225,8 +225,8 @@ where
         let deadline = context.deadline();
         let started = request.started();
         let HedgeLayer { state, classify, replay } = &self.hedge;
-        state.live.count(started);
-        let kept = if state.live.purse.is_empty(started) { None } else { replay.replay(&request) };
+        let affordable = state.live.purse.admit(started);
+        let kept = if affordable { replay.replay(&request) } else { None };
         let race = Race {
             request: kept,
             service: self.inner.clone(),

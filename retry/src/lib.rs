@@ -65,16 +65,17 @@
 //! Clones of a layer, and all that they wrap, share configuration, counters and budget. Layers share
 //! a budget by being built [on one](Retry::layer_on) [`Purse`].
 
+mod attempt;
 mod attempts;
 mod budget;
 mod course;
 mod handle;
 mod hedge;
 mod latencies;
+mod limit;
 mod race;
 mod replay;
 mod retry;
-mod send;
 
 pub use attempts::{Attempts, Failure, TimedOut};
 pub use budget::{Budget, Grant, Purse};

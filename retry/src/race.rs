@@ -1,11 +1,8 @@
 //! Attempts side by side, and the first good answer.
 
 use crate::{
-    Attempts, Failure, Hedge, Replay, TimedOut,
-    course::Advice,
-    handle::HedgeState,
-    retry::as_error,
-    send::{change, send_beside},
+    Attempts, Failure, Hedge, Replay, TimedOut, attempts::as_error, course::Advice,
+    handle::HedgeState, limit::change,
 };
 use futures_util::{StreamExt as _, future::Either, stream::FuturesUnordered};
 use purlin_endpoint::{Call, Classify, Code, Error, Service};
@@ -14,6 +11,7 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 use tokio::time::{Instant, sleep_until};
+use tower::ServiceExt as _;
 
 /// A hedged call.
 pub(crate) struct Race<S, Req, C, R> {
@@ -62,7 +60,7 @@ where
                         return failed.then(Err(self.timed_out().into()));
                     }
                     next = self.again(&config, now).and_then(|request| {
-                        running.push(Either::Right(send_beside(self.service.clone(), request)));
+                        running.push(Either::Right(self.service.clone().oneshot(request)));
                         after(now)
                     });
                 }

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context as Task, Waker},
+    time::Duration,
 };
 
 fn unavailable() -> Error {
@@ -169,7 +170,7 @@ async fn a_dropped_call_leaves_neither_attempts_nor_takings() {
         // Dropped in its first attempt, in its wait, and in its second attempt.
         [Step::Never, Step::Never],
         [Step::Fail(unavailable()), Step::Never],
-        [Step::Fail(unavailable().retry_after(0 * MS)), Step::Never],
+        [Step::Fail(unavailable().retry_after(Duration::ZERO)), Step::Never],
     ] {
         let spends = matches!(&steps[1], Step::Never)
             && matches!(&steps[0], Step::Fail(error) if error.retry_delay().is_some());

@@ -4,7 +4,10 @@ use purlin_endpoint::{Context, Endpoint, Error, Layer, Method, Request, Service,
 use std::{
     collections::VecDeque,
     future::pending,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::time::{Instant, sleep};
@@ -36,13 +39,28 @@ pub(crate) struct Seen {
     pub(crate) left: Option<u64>,
 }
 
+/// Counts an attempt for as long as it runs.
+struct Running(Arc<AtomicUsize>);
+
+impl Running {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The attempts that are to come, in their order; after them, the last kind for ever.
 #[derive(Clone)]
 pub(crate) struct Script {
     steps: Arc<Mutex<VecDeque<Step>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
-    /// One clone in each attempt that runs.
-    running: Arc<Arc<()>>,
+    running: Arc<AtomicUsize>,
     began: Instant,
 }
 
@@ -66,7 +84,7 @@ impl Script {
     ) -> impl Endpoint<&'static str, Response = u32, Error = Error> + use<> {
         let script = self.clone();
         endpoint_fn(move |context: Context, _: &'static str| {
-            let (step, running) = (script.step(&context), Arc::clone(&*script.running));
+            let (step, running) = (script.step(&context), Running::new(&script.running));
             async move {
                 let _running = running;
                 match step {
@@ -104,7 +122,7 @@ impl Script {
     }
 
     pub(crate) fn running(&self) -> usize {
-        Arc::strong_count(&*self.running) - 1
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Calls it once, through this layer.

@@ -1,29 +1,9 @@
-//! What retries and hedges do alike: prepare an attempt, and send it.
+//! What retries and hedges do alike: know a repeated call, mark one, and limit an attempt.
 
 use crate::{TimedOut, attempts::AsFailure};
-use purlin_endpoint::{Call, Context, Expiring, Method, Request, Service};
-use std::{future::poll_fn, mem, time::Duration};
+use purlin_endpoint::{Call, Context, Expiring, Method, Request};
+use std::{mem, time::Duration};
 use tokio::time::Instant;
-
-/// Readies and calls.
-pub(crate) async fn send<S, Req>(service: &mut S, request: Req) -> Result<S::Response, S::Error>
-where
-    S: Service<Req>,
-{
-    poll_fn(|task| service.poll_ready(task)).await?;
-    service.call(request).await
-}
-
-/// The same with a service of its own, for attempts side by side.
-pub(crate) async fn send_beside<S, Req>(
-    mut service: S,
-    request: Req,
-) -> Result<S::Response, S::Error>
-where
-    S: Service<Req>,
-{
-    send(&mut service, request).await
-}
 
 /// In the context of a first attempt beside which others are made.
 struct Hedging;

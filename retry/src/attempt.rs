@@ -1,0 +1,189 @@
+//! One attempt after the other: what tower's retry asks before and after each.
+
+use crate::{
+    Attempts, Failure, Replay, TimedOut,
+    attempts::{AsFailure, as_error},
+    budget::Grant,
+    course::{Advice, Course},
+    limit::{Limit, change},
+    retry::Setup,
+};
+use futures_util::future::{Either, Ready, ready};
+use purlin_endpoint::{Call, Classify, Code, Error, Expiring, Service};
+use std::{
+    mem,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::{Context as Task, Poll},
+    time::Duration,
+};
+use tokio::time::{Instant, Sleep, sleep};
+use tower::{ServiceExt as _, retry::Policy, util::Oneshot};
+
+/// What is known of a call that may go on after its first attempt.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    pub(crate) idempotent: bool,
+    /// There was something left in the purse when the call came.
+    pub(crate) affordable: bool,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) attempt_timeout: Option<Duration>,
+}
+
+/// The request of an attempt.
+pub struct Attempt<Req> {
+    /// `None` where there will be no such attempt: then this only waits for the one before it.
+    request: Option<Req>,
+    /// How many attempts came before.
+    before: u32,
+    plan: Option<Plan>,
+    /// The limit of a first attempt; that of others is known when they begin.
+    limit: Limit,
+}
+
+impl<Req> Attempt<Req> {
+    #[inline]
+    pub(crate) fn first(request: Req, plan: Option<Plan>, limit: Limit) -> Self {
+        Self { request: Some(request), before: 0, plan, limit }
+    }
+}
+
+/// Sends attempts. It is always ready: who calls it readies the inner service for the first.
+#[derive(Clone)]
+pub struct Attempting<S>(pub(crate) S);
+
+/// A first attempt through the service that was readied for it, or another through a fresh one.
+type Sending<S, Req> = Either<<S as Service<Req>>::Future, Oneshot<S, Req>>;
+
+impl<S, Req: Call> Service<Attempt<Req>> for Attempting<S>
+where
+    S: Service<Req, Error: Failure> + Clone,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Expiring<Sending<S, Req>, TimedOut, AsFailure>;
+
+    #[inline]
+    fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn call(&mut self, attempt: Attempt<Req>) -> Self::Future {
+        let Attempt { request: Some(mut request), before, plan, limit } = attempt else {
+            unreachable!("only an attempt that has a request is waited for");
+        };
+        let limit = match plan {
+            Some(plan) if before > 0 => {
+                Limit::new(plan.deadline, plan.attempt_timeout, Instant::now())
+            }
+            _ => limit,
+        };
+        limit.tell(&mut request);
+        limit.on(match before {
+            0 => Either::Left(self.0.call(request)),
+            _ => Either::Right(self.0.clone().oneshot(request)),
+        })
+    }
+}
+
+/// Decides about the attempts of one call. A clone begins with another call.
+pub struct Repeating<C, R> {
+    setup: Arc<Setup<C, R>>,
+    course: Course,
+    earlier: Vec<Error>,
+    /// Taken out for the next attempt, and given back if that is never made.
+    grant: Option<Grant>,
+}
+
+impl<C, R> Repeating<C, R> {
+    #[inline]
+    pub(crate) fn new(setup: Arc<Setup<C, R>>) -> Self {
+        Self { setup, course: Course::first(), earlier: Vec::new(), grant: None }
+    }
+
+    /// How long to wait before the next attempt, if there is to be one.
+    fn next<Req>(&mut self, attempt: &Attempt<Req>, advice: Advice) -> Option<Duration> {
+        let live = &self.setup.state.live;
+        let (plan, now) = (attempt.plan?, Instant::now());
+        let left = plan.deadline.map(|deadline| deadline.saturating_duration_since(now));
+        let draw = fastrand::f64();
+        let wait = self.course.next(&live.config(), advice, plan.idempotent, left, draw)?;
+        self.grant = live.purse.withdraw(now);
+        if self.grant.is_none() {
+            live.refused.fetch_add(1, Relaxed);
+        }
+        (self.grant.is_some() && attempt.request.is_some()).then_some(wait)
+    }
+
+    /// Asks the callback, if there is one: whether to go on, and what to end with instead.
+    fn ask<Res, Err: Failure>(
+        &self,
+        outcome: &Result<Res, Err>,
+        advice: Advice,
+    ) -> (bool, Option<Error>) {
+        let Some(callback) = &self.setup.rules.callback else { return (true, None) };
+        match outcome.as_ref().err().and_then(Failure::error) {
+            Some(error) => callback(self.course.made, error),
+            None => callback(self.course.made, &Error::of(advice.code)),
+        }
+    }
+}
+
+impl<C, R> Clone for Repeating<C, R> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self::new(self.setup.clone())
+    }
+}
+
+impl<C, R, Req: Call, Res, Err: Failure> Policy<Attempt<Req>, Res, Err> for Repeating<C, R>
+where
+    C: Classify<Res, Err>,
+    R: Replay<Req>,
+{
+    type Future = Either<Ready<()>, Sleep>;
+
+    #[inline]
+    fn retry(
+        &mut self,
+        next: &mut Attempt<Req>,
+        outcome: &mut Result<Res, Err>,
+    ) -> Option<Self::Future> {
+        let advice = Advice::of(&self.setup.rules.classify, outcome)?;
+        let (go_on, instead) = self.ask(outcome, advice);
+        let wait = if go_on { self.next(next, advice) } else { None };
+        let taken = mem::replace(outcome, Err(Error::of(Code::Unknown).into()));
+        let (Some(wait), Some(request)) = (wait, &mut next.request) else {
+            let last = match instead {
+                None => taken,
+                Some(instead) => {
+                    self.earlier.push(as_error(taken, advice));
+                    Err(instead.into())
+                }
+            };
+            *outcome = Attempts::keep(last, mem::take(&mut self.earlier));
+            return None;
+        };
+        self.earlier.push(as_error(taken, advice));
+        change(request, |context| context.with_attempt(next.before));
+        Some(if wait.is_zero() { Either::Left(ready(())) } else { Either::Right(sleep(wait)) })
+    }
+
+    /// It is asked just before each attempt for what the next one would be.
+    #[inline]
+    fn clone_request(&mut self, attempt: &Attempt<Req>) -> Option<Attempt<Req>> {
+        let (plan, before) = (attempt.plan?, attempt.before + 1);
+        let Setup { state, rules } = &*self.setup;
+        if let Some(grant) = self.grant.take() {
+            grant.spend();
+            state.live.repeats.fetch_add(1, Relaxed);
+        }
+        let request = match &attempt.request {
+            Some(request) if plan.affordable && before < state.attempts() => {
+                rules.replay.replay(request)
+            }
+            _ => None,
+        };
+        Some(Attempt { request, before, plan: Some(plan), limit: Limit::NONE })
+    }
+}

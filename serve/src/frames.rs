@@ -34,6 +34,10 @@ const EARNED: f64 = 0.25;
 /// How much may be earned, in budgets. A peer acknowledges in bursts what it has taken in.
 const EARNED_BUDGETS: f64 = 100.0;
 
+/// How many requests are read in one turn. More may wait already, but as long as there are any h2
+/// reads on, and neither answers nor lets another task have the processor.
+const REQUESTS_A_TURN: u32 = 32;
+
 /// Follows the frames of a connection, and finds out when the peer's are a flood.
 ///
 /// A flood is frames that ask for nothing and yet cost something to read: all but HEADERS, and but
@@ -49,6 +53,10 @@ pub(crate) struct Frames {
     last_stream: u32,
     budget: Budget,
     flooded: bool,
+    /// How many requests have come in this turn.
+    requests: u32,
+    /// Whether the last turn ended because they were many.
+    dense: bool,
 }
 
 impl Frames {
@@ -60,7 +68,28 @@ impl Frames {
             last_stream: 0,
             budget: Budget::new(limit, per_second, now),
             flooded: false,
+            requests: 0,
+            dense: false,
         }
+    }
+
+    /// Whether a turn is to end, since so many requests have come in it.
+    pub(crate) fn ends_turn(&mut self) -> bool {
+        let ends = self.requests >= REQUESTS_A_TURN;
+        if ends {
+            (self.requests, self.dense) = (0, true);
+        }
+        ends
+    }
+
+    /// Whether so many requests come that they are better read in small parts.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.dense
+    }
+
+    /// Notes that nothing more has come.
+    pub(crate) fn rest(&mut self) {
+        (self.requests, self.dense) = (0, false);
     }
 
     /// Looks at the bytes that have come, and says how many of them are to be read: fewer than all
@@ -115,6 +144,7 @@ impl Frames {
         let cost = match head.kind {
             HEADERS => {
                 self.last_stream = self.last_stream.max(head.stream);
+                self.requests += 1;
                 return;
             }
             DATA if head.length > 0 || head.flags & END_STREAM != 0 => return,
@@ -350,5 +380,20 @@ mod tests {
         for error in [NO_ERROR, INTERNAL_ERROR, REFUSED_STREAM, CANCEL] {
             assert!(!resets(error as u8), "error {error} is not");
         }
+    }
+
+    #[test]
+    fn a_turn_ends_after_so_many_requests() {
+        let now = Instant::now();
+        let get = frame(HEADERS, 5, 1, b"get");
+        let mut frames = begun(now);
+        frames.received(&get.repeat(31), || now);
+        assert!(!frames.ends_turn());
+        frames.received(&[get.clone(), frame(DATA, 0, 1, b"x").repeat(100)].concat(), || now);
+        assert!(frames.ends_turn() && frames.is_dense());
+        frames.received(&get.repeat(31), || now);
+        assert!(!frames.ends_turn() && frames.is_dense());
+        frames.rest();
+        assert!(!frames.is_dense());
     }
 }

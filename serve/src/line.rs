@@ -32,6 +32,8 @@ pub(crate) struct Line {
     parting: AtomicBool,
     /// Whether the peer has sent a flood.
     flooded: AtomicBool,
+    /// Whether enough has been read for this turn of its task.
+    enough: AtomicBool,
 }
 
 /// One change, in the high half of [`Line::calls`].
@@ -68,6 +70,13 @@ impl Line {
     /// Whether the peer has sent a flood.
     pub(crate) fn flooded(&self) -> bool {
         self.flooded.load(Relaxed)
+    }
+
+    /// Notes that its task has its turn again.
+    pub(crate) fn begin(&self) {
+        if self.enough.load(Relaxed) {
+            self.enough.store(false, Relaxed);
+        }
     }
 
     fn wrote<T>(&self, outcome: &Poll<io::Result<T>>) {
@@ -130,6 +139,9 @@ impl Prefix {
 /// How many bytes are read, and thrown away, once all has been said.
 const LINGERING: usize = 64 * 1024;
 
+/// How much is read at once from a peer that sends many requests.
+const DENSE: usize = 2048;
+
 /// What a peer sends, as far as it is to be followed.
 #[derive(Debug)]
 pub(crate) enum Following {
@@ -172,6 +184,24 @@ pub(crate) struct Wire<I> {
 impl<I> Wire<I> {
     pub(crate) fn new(io: I, prefix: Prefix, line: Arc<Line>, following: Following) -> Self {
         Self { io, prefix, line, following, ending: Ending::Open }
+    }
+
+    /// Whether the peer is to wait until its task has its next turn.
+    fn has_had_enough(&mut self, cx: &Context<'_>) -> bool {
+        if self.line.enough.load(Relaxed) {
+            return true;
+        }
+        let Following::Http2(frames) = &mut self.following else { return false };
+        let enough = frames.ends_turn();
+        if enough {
+            self.line.enough.store(true, Relaxed);
+            cx.waker().wake_by_ref();
+        }
+        enough
+    }
+
+    fn is_dense(&self) -> bool {
+        matches!(&self.following, Following::Http2(frames) if frames.is_dense())
     }
 
     /// Looks at what has come, and takes back what nobody is to read.
@@ -236,7 +266,14 @@ impl<I: AsyncRead + Unpin> Wire<I> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.prefix.rest().is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buffer);
+            if !self.is_dense() || buffer.remaining() <= DENSE {
+                return Pin::new(&mut self.io).poll_read(cx, buffer);
+            }
+            let mut space = [0; DENSE];
+            let mut part = ReadBuf::new(&mut space);
+            let outcome = Pin::new(&mut self.io).poll_read(cx, &mut part);
+            buffer.put_slice(part.filled());
+            return outcome;
         }
         self.prefix.take(buffer);
         if buffer.remaining() > 0 {
@@ -273,8 +310,14 @@ impl<I: AsyncRead + Unpin> AsyncRead for Wire<I> {
         if let Some(end) = self.end() {
             return Poll::Ready(end);
         }
+        if self.has_had_enough(cx) {
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let outcome = self.poll_receive(cx, buffer);
+        if let (Poll::Pending, Following::Http2(frames)) = (&outcome, &mut self.following) {
+            frames.rest();
+        }
         if buffer.filled().len() > before {
             self.line.heard.store(true, Relaxed);
             self.follow(buffer, before);

@@ -107,6 +107,7 @@ impl<'a> Watch<'a> {
             let mut reached = pin!(signal.reached(order.next()));
             let mut listening = false;
             let news = poll_fn(|cx| {
+                self.line.begin();
                 if let Poll::Ready(outcome) = connection.as_mut().poll(cx) {
                     return Poll::Ready(News::Over(outcome));
                 }
@@ -161,6 +162,7 @@ impl<'a> Watch<'a> {
     {
         // A request may have come that the runtime has not told of yet. It is heard, and answered.
         tokio::task::yield_now().await;
+        self.line.begin();
         if let over @ Poll::Ready(_) = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await
         {
             return over;

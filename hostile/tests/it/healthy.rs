@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{sync::oneshot, time::timeout};
 
 /// What became of its calls.
 #[derive(Default)]
@@ -20,30 +20,35 @@ pub(crate) struct Calls {
 }
 
 /// Calls again and again, until it is dropped.
+///
+/// It has a thread of its own: among the attackers' tasks it would wait for them, and not for the
+/// server.
 pub(crate) struct Healthy {
     calls: Arc<Mutex<Calls>>,
-    tasks: [JoinHandle<()>; 2],
+    _until: oneshot::Sender<()>,
 }
 
 impl Healthy {
     pub(crate) fn start(address: SocketAddr) -> Self {
         let calls = Arc::<Mutex<Calls>>::default();
-        let tasks = [
-            tokio::spawn(repeat(calls.clone(), http(address))),
-            tokio::spawn(repeat(calls.clone(), grpc(address))),
-        ];
-        Self { calls, tasks }
+        let (until, dropped) = oneshot::channel();
+        let told = calls.clone();
+        let call = async move {
+            tokio::select! {
+                () = repeat(told.clone(), http(address)) => {}
+                () = repeat(told.clone(), grpc(address)) => {}
+                _ = dropped => {}
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        std::thread::spawn(move || runtime.block_on(call));
+        Self { calls, _until: until }
     }
 
     /// What has become of the calls since this was last asked.
     pub(crate) fn take(&self) -> Calls {
         mem::take(&mut self.calls.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for Healthy {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

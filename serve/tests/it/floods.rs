@@ -172,3 +172,32 @@ async fn a_client_that_gives_up_calls_is_no_flood() {
     }
     assert_eq!(server.handle.floods(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_all_that_a_busy_peer_has_sent() {
+    let (accept, at) = purlin_serve::memory();
+    let begun = Arc::new(AtomicU32::new(0));
+    let counting = begun.clone();
+    let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+        if request.uri().path() == "/stuck" {
+            counting.fetch_add(1, Relaxed);
+        }
+        answer(request)
+    });
+    let server = Server::new().stream_limit(10_000);
+    tokio::spawn(server.serve(accept, service, std::future::pending()));
+    let mut other = dial(&at).await;
+    ask(&mut other, &get("/"), "hello").await;
+    let mut busy = dial(&at).await;
+    let mut many = PREFACE.to_vec();
+    for id in (1..3000_u32).step_by(2) {
+        let mut get = STUCK.to_vec();
+        get[5..9].copy_from_slice(&id.to_be_bytes());
+        many.extend(get);
+    }
+    // All of it is in the pipe before the server's tasks have their turn.
+    busy.write_all(&many).await.unwrap();
+    ask(&mut other, &get("/"), "hello").await;
+    let begun = begun.load(Relaxed);
+    assert!(begun < 1000, "{begun} calls came first");
+}

@@ -33,6 +33,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("retry", Tier::Middle),
     ("circuitbreaker", Tier::Middle),
     ("ratelimit", Tier::Middle),
+    ("ratelimit/", Tier::Middle),
     ("concurrency", Tier::Middle),
     ("timeout", Tier::Middle),
     ("auth", Tier::Middle),
@@ -69,6 +70,10 @@ fn findings(package: &Package) -> Vec<String> {
         let Some(folder) = &dependency.folder else { continue };
         // A crate's tests may use the crate itself with more features.
         if *folder == package.folder && dependency.kind == "dev" {
+            continue;
+        }
+        // What lies in another crate's folder builds upon that one: `ratelimit/redis`.
+        if package.folder.parent() == Some(folder) {
             continue;
         }
         // A folder without a tier is reported at its own package.
@@ -125,6 +130,7 @@ mod tests {
             ("endpoint", &[(json!("dev"), "endpoint")]),
             ("sd", &[(Value::Null, "endpoint")]),
             ("sd/consul", &[(Value::Null, "sd"), (Value::Null, "http-client")]),
+            ("ratelimit/redis", &[(Value::Null, "ratelimit")]),
             ("purlin", &[(Value::Null, "log")]),
             ("examples/greeter", &[(Value::Null, "purlin"), (json!("dev"), "log")]),
         ]);
@@ -134,7 +140,13 @@ mod tests {
     #[test]
     fn siblings_and_higher_tiers_may_not_be_known_by_any_kind_of_dependency() {
         for kind in [Value::Null, json!("build"), json!("dev")] {
-            for (own, other) in [("log", "timeout"), ("serve", "log"), ("endpoint", "purlin")] {
+            for (own, other) in [
+                ("log", "timeout"),
+                ("serve", "log"),
+                ("endpoint", "purlin"),
+                ("ratelimit", "ratelimit/redis"),
+                ("ratelimit/redis", "retry"),
+            ] {
                 let wrong = workspace(&[(own, &[(kind.clone(), other)])]);
                 let trouble = check(&wrong).unwrap_err();
                 assert!(trouble.contains("is no lower tier"), "{own} -> {other}: {trouble}");

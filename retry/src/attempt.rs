@@ -19,14 +19,16 @@ use std::{
 use tokio::time::{Instant, Sleep, sleep};
 use tower::{ServiceExt as _, retry::Policy, util::Oneshot};
 
-/// What is known of a call that may go on after its first attempt.
-#[derive(Clone, Copy)]
+/// What is known of a call beside its request.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Plan {
-    pub(crate) idempotent: bool,
-    /// There was something left in the purse when the call came.
-    pub(crate) affordable: bool,
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempt_timeout: Option<Duration>,
+    pub(crate) idempotent: bool,
+    /// Somebody here decides about its failures; else they are passed on.
+    pub(crate) goes_on: bool,
+    /// There was something left in the purse when the call came.
+    pub(crate) affordable: bool,
 }
 
 /// The request of an attempt.
@@ -35,15 +37,13 @@ pub struct Attempt<Req> {
     request: Option<Req>,
     /// How many attempts came before.
     before: u32,
-    plan: Option<Plan>,
-    /// The limit of a first attempt; that of others is known when they begin.
-    limit: Limit,
+    plan: Plan,
 }
 
 impl<Req> Attempt<Req> {
     #[inline]
-    pub(crate) fn first(request: Req, plan: Option<Plan>, limit: Limit) -> Self {
-        Self { request: Some(request), before: 0, plan, limit }
+    pub(crate) fn first(request: Req, plan: Plan) -> Self {
+        Self { request: Some(request), before: 0, plan }
     }
 }
 
@@ -69,16 +69,10 @@ where
 
     #[inline]
     fn call(&mut self, attempt: Attempt<Req>) -> Self::Future {
-        let Attempt { request: Some(mut request), before, plan, limit } = attempt else {
+        let Attempt { request: Some(mut request), before, plan } = attempt else {
             unreachable!("only an attempt that has a request is waited for");
         };
-        let limit = match plan {
-            Some(plan) if before > 0 => {
-                Limit::new(plan.deadline, plan.attempt_timeout, Instant::now())
-            }
-            _ => limit,
-        };
-        limit.tell(&mut request);
+        let limit = Limit::of(&mut request, plan.deadline, plan.attempt_timeout);
         limit.on(match before {
             0 => Either::Left(self.0.call(request)),
             _ => Either::Right(self.0.clone().oneshot(request)),
@@ -89,43 +83,89 @@ where
 /// Decides about the attempts of one call. A clone begins with another call.
 pub struct Repeating<C, R> {
     setup: Arc<Setup<C, R>>,
+    /// `None` until an attempt has failed: most calls are spared all of it.
+    failed: Option<Box<Failed>>,
+}
+
+/// What is remembered of a call that has failed at least once.
+struct Failed {
     course: Course,
     earlier: Vec<Error>,
     /// Taken out for the next attempt, and given back if that is never made.
     grant: Option<Grant>,
 }
 
+impl Failed {
+    fn first() -> Box<Self> {
+        Box::new(Self { course: Course::first(), earlier: Vec::new(), grant: None })
+    }
+}
+
 impl<C, R> Repeating<C, R> {
     #[inline]
     pub(crate) fn new(setup: Arc<Setup<C, R>>) -> Self {
-        Self { setup, course: Course::first(), earlier: Vec::new(), grant: None }
+        Self { setup, failed: None }
     }
 
     /// How long to wait before the next attempt, if there is to be one.
-    fn next<Req>(&mut self, attempt: &Attempt<Req>, advice: Advice) -> Option<Duration> {
+    fn next<Req>(
+        &self,
+        failed: &mut Failed,
+        attempt: &Attempt<Req>,
+        advice: Advice,
+    ) -> Option<Duration> {
         let live = &self.setup.state.live;
-        let (plan, now) = (attempt.plan?, Instant::now());
+        let (plan, now) = (attempt.plan, Instant::now());
         let left = plan.deadline.map(|deadline| deadline.saturating_duration_since(now));
         let draw = fastrand::f64();
-        let wait = self.course.next(&live.config(), advice, plan.idempotent, left, draw)?;
-        self.grant = live.purse.withdraw(now);
-        if self.grant.is_none() {
+        let wait = failed.course.next(&live.config(), advice, plan.idempotent, left, draw)?;
+        failed.grant = live.purse.withdraw(now);
+        if failed.grant.is_none() {
             live.refused.fetch_add(1, Relaxed);
         }
-        (self.grant.is_some() && attempt.request.is_some()).then_some(wait)
+        (failed.grant.is_some() && attempt.request.is_some()).then_some(wait)
     }
 
     /// Asks the callback, if there is one: whether to go on, and what to end with instead.
     fn ask<Res, Err: Failure>(
         &self,
+        number: u32,
         outcome: &Result<Res, Err>,
         advice: Advice,
     ) -> (bool, Option<Error>) {
         let Some(callback) = &self.setup.rules.callback else { return (true, None) };
         match outcome.as_ref().err().and_then(Failure::error) {
-            Some(error) => callback(self.course.made, error),
-            None => callback(self.course.made, &Error::of(advice.code)),
+            Some(error) => callback(number, error),
+            None => callback(number, &Error::of(advice.code)),
         }
+    }
+
+    /// Waits for the next attempt, or makes the failure the call's outcome.
+    fn after_failure<Req: Call, Res, Err: Failure>(
+        &mut self,
+        next: &mut Attempt<Req>,
+        outcome: &mut Result<Res, Err>,
+        advice: Advice,
+    ) -> Option<Either<Ready<()>, Sleep>> {
+        let mut failed = self.failed.take().unwrap_or_else(Failed::first);
+        let (go_on, instead) = self.ask(failed.course.made, outcome, advice);
+        let wait = if go_on { self.next(&mut failed, next, advice) } else { None };
+        let taken = mem::replace(outcome, Err(Error::of(Code::Unknown).into()));
+        let (Some(wait), Some(request)) = (wait, &mut next.request) else {
+            let last = match instead {
+                None => taken,
+                Some(instead) => {
+                    failed.earlier.push(as_error(taken, advice));
+                    Err(instead.into())
+                }
+            };
+            *outcome = Attempts::keep(last, failed.earlier);
+            return None;
+        };
+        failed.earlier.push(as_error(taken, advice));
+        self.failed = Some(failed);
+        change(request, |context| context.with_attempt(next.before));
+        Some(if wait.is_zero() { Either::Left(ready(())) } else { Either::Right(sleep(wait)) })
     }
 }
 
@@ -150,40 +190,28 @@ where
         outcome: &mut Result<Res, Err>,
     ) -> Option<Self::Future> {
         let advice = Advice::of(&self.setup.rules.classify, outcome)?;
-        let (go_on, instead) = self.ask(outcome, advice);
-        let wait = if go_on { self.next(next, advice) } else { None };
-        let taken = mem::replace(outcome, Err(Error::of(Code::Unknown).into()));
-        let (Some(wait), Some(request)) = (wait, &mut next.request) else {
-            let last = match instead {
-                None => taken,
-                Some(instead) => {
-                    self.earlier.push(as_error(taken, advice));
-                    Err(instead.into())
-                }
-            };
-            *outcome = Attempts::keep(last, mem::take(&mut self.earlier));
-            return None;
-        };
-        self.earlier.push(as_error(taken, advice));
-        change(request, |context| context.with_attempt(next.before));
-        Some(if wait.is_zero() { Either::Left(ready(())) } else { Either::Right(sleep(wait)) })
+        self.after_failure(next, outcome, advice)
     }
 
     /// It is asked just before each attempt for what the next one would be.
     #[inline]
     fn clone_request(&mut self, attempt: &Attempt<Req>) -> Option<Attempt<Req>> {
-        let (plan, before) = (attempt.plan?, attempt.before + 1);
+        let Attempt { request, before, plan } = attempt;
+        if !plan.goes_on {
+            return None;
+        }
         let Setup { state, rules } = &*self.setup;
-        if let Some(grant) = self.grant.take() {
+        if let Some(grant) = self.failed.as_mut().and_then(|failed| failed.grant.take()) {
             grant.spend();
             state.live.repeats.fetch_add(1, Relaxed);
         }
-        let request = match &attempt.request {
+        let before = before + 1;
+        let request = match request {
             Some(request) if plan.affordable && before < state.attempts() => {
                 rules.replay.replay(request)
             }
             _ => None,
         };
-        Some(Attempt { request, before, plan: Some(plan), limit: Limit::NONE })
+        Some(Attempt { request, before, plan: *plan })
     }
 }

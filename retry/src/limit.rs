@@ -1,7 +1,7 @@
 //! What retries and hedges do alike: know a repeated call, mark one, and limit an attempt.
 
 use crate::{TimedOut, attempts::AsFailure};
-use purlin_endpoint::{Call, Context, Expiring, Method, Request};
+use purlin_endpoint::{Call, Context, Expiring, Method, Request, StreamLimit};
 use std::{mem, time::Duration};
 use tokio::time::Instant;
 
@@ -29,41 +29,46 @@ pub(crate) fn change(request: &mut impl Call, change: impl FnOnce(Context) -> Co
 pub(crate) struct Limit {
     until: Option<Instant>,
     timed_out: TimedOut,
+    stream: StreamLimit,
 }
 
 impl Limit {
-    /// An attempt that nobody here limits.
-    pub(crate) const NONE: Self =
-        Self { until: None, timed_out: TimedOut { after: Duration::ZERO, attempt: false } };
-
-    /// An attempt that begins now, in a call with this deadline and with this time of its own.
-    pub(crate) fn new(deadline: Option<Instant>, own: Option<Duration>, now: Instant) -> Self {
+    /// The limit of an attempt that begins now, in a call with this deadline and with this time of
+    /// its own. Those further in are told.
+    #[inline]
+    pub(crate) fn of(
+        request: &mut impl Call,
+        deadline: Option<Instant>,
+        own: Option<Duration>,
+    ) -> Self {
+        let stream = request.stream_limit();
+        if deadline.is_none() && own.is_none() {
+            let timed_out = TimedOut { after: Duration::ZERO, attempt: false };
+            return Self { until: None, timed_out, stream };
+        }
+        // A first attempt without a time of its own began with its call, as far as it matters.
+        let now = if own.is_some() { Instant::now() } else { request.started() };
         let left = deadline.map(|deadline| deadline.saturating_duration_since(now));
-        let (until, after, attempt) = match own {
-            // A time too far away to be told is none.
-            Some(own) if left.is_none_or(|left| own < left) => {
-                (now.checked_add(own).or(deadline), own, true)
-            }
-            _ => (deadline, left.unwrap_or_default(), false),
+        let Some(own) = own.filter(|own| left.is_none_or(|left| *own < left)) else {
+            let timed_out = TimedOut { after: left.unwrap_or_default(), attempt: false };
+            return Self { until: deadline, timed_out, stream };
         };
-        Self { until, timed_out: TimedOut { after, attempt } }
-    }
-
-    /// Tells those further in, unless the attempt ends with the head of a stream that may go on.
-    pub(crate) fn tell(&self, request: &mut impl Call) {
+        // A time too far away to be told is none.
+        let until = now.checked_add(own).or(deadline);
         let streams = request.context().method().is_some_and(Method::streams_response);
-        if let Some(until) = self.until
-            && self.timed_out.attempt
+        if let Some(until) = until
             && !streams
         {
             change(request, |context| context.with_deadline(until));
         }
+        // An attempt has ended with the head of its stream, which may go on.
+        let stream = Request::new(Context::new(), ()).stream_limit();
+        Self { until, timed_out: TimedOut { after: own, attempt: true }, stream }
     }
 
     /// Ends the attempt when its time is over.
     #[inline]
     pub(crate) fn on<F>(self, attempt: F) -> Expiring<F, TimedOut, AsFailure> {
-        let nobody = Request::new(Context::new(), ());
-        Expiring::new(attempt, self.until, self.timed_out, AsFailure, nobody.stream_limit())
+        Expiring::new(attempt, self.until, self.timed_out, AsFailure, self.stream)
     }
 }

@@ -2,7 +2,7 @@ use crate::{
     Budget, Cloned, Failure, Purse, Replay, RetryHandle,
     attempt::{Attempt, Attempting, Plan, Repeating},
     handle::{Live, RetryState},
-    limit::{Limit, is_repeated},
+    limit::is_repeated,
 };
 use purlin_endpoint::{Backoff, ByCode, Call, Classify, Error, Invalid, Layer, Method, Service};
 use std::{
@@ -11,7 +11,6 @@ use std::{
     task::{Context as Task, Poll},
     time::Duration,
 };
-use tokio::time::Instant;
 use tower::retry::future::ResponseFuture;
 
 /// How often a call is repeated, and when.
@@ -199,26 +198,22 @@ pub(crate) struct Setup<C, R> {
 }
 
 impl<C, R> Setup<C, R> {
-    /// What a call may do after its first attempt, and how long that may take.
+    /// What is known of a call when it comes.
     #[inline]
-    fn begin(&self, request: &mut impl Call) -> (Option<Plan>, Limit) {
+    fn begin(&self, request: &mut impl Call) -> Plan {
         let context = request.context();
         if is_repeated(context) {
-            return (None, Limit::NONE);
+            return Plan::default();
         }
         let deadline = context.deadline();
         let idempotent = context.method().is_some_and(Method::is_idempotent);
-        let started = request.started();
-        let affordable = self.state.live.purse.admit(started);
-        let goes_on = self.state.attempts() > 1 || self.rules.callback.is_some();
-        let attempt_timeout = self.state.attempt_timeout();
-        let now = match attempt_timeout {
-            None => started,
-            // An attempt has its time from now on, and not from when the call came.
-            Some(_) => Instant::now(),
-        };
-        let plan = Plan { idempotent, affordable, deadline, attempt_timeout };
-        (goes_on.then_some(plan), Limit::new(deadline, attempt_timeout, now))
+        Plan {
+            deadline,
+            idempotent,
+            attempt_timeout: self.state.attempt_timeout(),
+            goes_on: self.state.attempts() > 1 || self.rules.callback.is_some(),
+            affordable: self.state.live.purse.admit(request.started()),
+        }
     }
 }
 
@@ -239,8 +234,8 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        let (plan, limit) = self.setup.begin(&mut request);
-        self.retry.call(Attempt::first(request, plan, limit))
+        let plan = self.setup.begin(&mut request);
+        self.retry.call(Attempt::first(request, plan))
     }
 }
 

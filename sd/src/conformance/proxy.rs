@@ -25,6 +25,8 @@ pub enum Mode {
     Answer(&'static [u8]),
     /// What the server sends is changed on its way.
     Rewrite(fn(&mut [u8])),
+    /// It passes everything on to another server.
+    Elsewhere(SocketAddr),
     /// What the server sends comes so much later.
     Delay(Duration),
     /// [`Refuse`](Self::Refuse) and [`Pass`](Self::Pass) in turn, ten times a second.
@@ -51,7 +53,7 @@ impl Proxy {
         let (mode, told) = watch::channel(Mode::Pass);
         let run = async move {
             let _held = held;
-            run(address, upstream, told).await
+            run(address, upstream, told).await;
         };
         Ok(Self { address, mode, _task: Owned::new(tokio::spawn(run)) })
     }
@@ -144,11 +146,17 @@ async fn connection(
                 }
                 return client.shutdown().await;
             }
-            Mode::Reset | Mode::Pass | Mode::Rewrite(_) | Mode::Delay(_) => {}
+            Mode::Reset
+            | Mode::Pass
+            | Mode::Rewrite(_)
+            | Mode::Elsewhere(_)
+            | Mode::Delay(_) => {}
         }
-        let server = match &mut server {
+        let wanted = if let Mode::Elsewhere(other) = now { other } else { upstream };
+        let (_, server) = match &mut server {
+            Some((other, _)) if *other != wanted => return Ok(()),
             Some(server) => server,
-            none => none.insert(TcpStream::connect(upstream).await?),
+            none => none.insert((wanted, TcpStream::connect(wanted).await?)),
         };
         tokio::select! {
             changed = mode.changed() => {

@@ -67,7 +67,8 @@ where
         Poll::Ready(Ok(()))
     }
 
-    #[inline]
+    // Always, for what this returns is large, and moving it costs a fifth of a call's instructions.
+    #[inline(always)]
     fn call(&mut self, attempt: Attempt<Req>) -> Self::Future {
         let Attempt { request: Some(mut request), before, plan } = attempt else {
             unreachable!("only an attempt that has a request is waited for");

@@ -1,4 +1,8 @@
-use purlin_endpoint::conformance;
+use crate::script::READ;
+use purlin_endpoint::{
+    Layer, MethodLayer, Named,
+    conformance::{self, Probe},
+};
 use purlin_retry::{Hedge, HedgeLayer, Retry, RetryLayer};
 use std::time::Duration;
 
@@ -23,24 +27,20 @@ async fn a_hedge_keeps_the_rules_of_all_layers() {
     conformance::check(|| Hedge::default().layer().unwrap()).await;
 }
 
-/// The kit's own methods are not idempotent, so that it would see no hedge otherwise.
-#[tokio::test(start_paused = true)]
-async fn both_keep_the_rules_where_calls_are_repeated() {
-    use purlin_endpoint::{Layer, MethodLayer, conformance::Probe};
-    static READ: purlin_endpoint::Method =
-        purlin_endpoint::Method::unary("test.Probe", "Read").idempotent();
+/// Names an idempotent method, which the kit's own are not.
+#[derive(Clone)]
+struct Idempotent<L>(L);
 
-    #[derive(Clone)]
-    struct Idempotent<L>(L);
+impl<L: Layer<Probe>> Layer<Probe> for Idempotent<L> {
+    type Service = Named<L::Service>;
 
-    impl<L: Layer<Probe>> Layer<Probe> for Idempotent<L> {
-        type Service = purlin_endpoint::Named<L::Service>;
-
-        fn layer(&self, inner: Probe) -> Self::Service {
-            MethodLayer::new(&READ).layer(self.0.layer(inner))
-        }
+    fn layer(&self, inner: Probe) -> Self::Service {
+        MethodLayer::new(&READ).layer(self.0.layer(inner))
     }
+}
 
+#[tokio::test(start_paused = true)]
+async fn both_keep_the_rules_where_calls_may_be_repeated() {
     conformance::check(|| Idempotent(retry())).await;
     conformance::check(|| Idempotent(hedge())).await;
 }

@@ -49,6 +49,7 @@ mod config;
 mod handle;
 mod layer;
 mod limiter;
+mod measured;
 mod queue;
 mod shed;
 

@@ -33,6 +33,7 @@ pub(crate) struct Limiter {
     limits: [AtomicU32; 4],
     adapts: AtomicBool,
     shed: [AtomicU64; 4],
+    made: Instant,
     room: Mutex<Room>,
     tuning: Mutex<Tuning>,
 }
@@ -92,6 +93,7 @@ impl Limiter {
             limits: tuning.limits().map(AtomicU32::new),
             adapts: AtomicBool::new(tuning.adaptive.is_some()),
             shed: Default::default(),
+            made: Instant::now(),
             room: Mutex::new(Room { config, queue: Queue::new() }),
             tuning: Mutex::new(tuning),
         }
@@ -113,6 +115,10 @@ impl Limiter {
         self.shed[level as usize].load(Ordering::Relaxed)
     }
 
+    pub(crate) fn made(&self) -> Instant {
+        self.made
+    }
+
     pub(crate) fn count_shed(&self, level: Criticality) {
         self.shed[level as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -123,17 +129,17 @@ impl Limiter {
         self.adapts.load(Ordering::Relaxed)
     }
 
-    /// A permit, if there is room and nobody waits.
+    /// Takes a permit, if there is room and nobody waits. Whoever is told `true` makes a [`Permit`].
     #[inline]
-    pub(crate) fn enter(self: &Arc<Self>, level: Criticality) -> Option<Permit> {
+    pub(crate) fn enter(&self, level: Criticality) -> bool {
         let mut state = self.state.load(Ordering::Acquire);
         while waiting(state) == 0 && in_flight(state) < self.limit(level) {
             match self.exchange(state, state + 1) {
-                Ok(()) => return Some(Permit(self.clone())),
+                Ok(()) => return true,
                 Err(other) => state = other,
             }
         }
-        None
+        false
     }
 
     #[inline]
@@ -253,6 +259,14 @@ impl Limiter {
 /// A call in flight.
 #[derive(Debug)]
 pub(crate) struct Permit(pub(crate) Arc<Limiter>);
+
+impl Permit {
+    /// Leaves it to whoever is called next to make this permit again.
+    pub(crate) fn hand_over(self) {
+        // Counted once more before it is dropped, it stays counted throughout.
+        self.0.state.fetch_add(1, Ordering::AcqRel);
+    }
+}
 
 impl Drop for Permit {
     #[inline]

@@ -8,6 +8,7 @@ mod streams;
 mod tap;
 
 pub use cases::{CASES, COMPRESSED, Case, CompressedCase};
+pub(crate) use cases::{LARGE, call_large_unary, large_response, large_unary, same};
 pub use compressed::PACKED_FROM;
 pub use server::service;
 pub use tap::{Flags, Tapped, TappedBody};

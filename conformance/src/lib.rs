@@ -13,6 +13,7 @@ pub mod connect;
 mod feed;
 pub mod interop;
 mod listeners;
+pub mod negative;
 pub mod runs;
 pub mod table;
 

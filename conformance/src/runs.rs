@@ -6,7 +6,7 @@ mod interop;
 
 pub use connect::{connect_client, connect_server};
 pub use h2spec::{LISTED, h2spec_grpc, h2spec_http};
-pub use interop::{compressed, go_client, our_client, ours};
+pub use interop::{compressed, go_client, negative, our_client, ours};
 
 use crate::table::Row;
 use futures_util::{FutureExt as _, future::BoxFuture};
@@ -34,6 +34,7 @@ pub const ALL: &[Run] = &[
     |_| our_client().boxed(),
     |_| ours().boxed(),
     |_| compressed().boxed(),
+    |_| negative().boxed(),
     |program| connect_server(program).boxed(),
     |program| connect_client(program).boxed(),
     |_| h2spec_http().boxed(),

@@ -79,6 +79,9 @@ const NOTES: &str = "
 - The transport packs by size and by what a caller accepts; a handler can't choose for one message.
   So in the `*_compressed_*` cases a stream's longer message is the packed one, and a plain answer
   is one to a caller that accepts no other. What was packed is read off the wire.
+- The server of the negative HTTP/2 cases is a Python program; `conformance/src/negative/` is one that
+  does what its description says. `data_frame_padding` and `no_df_padding_sanity_test` have none: the
+  same response comes in pieces of 5 bytes, with 255 bytes of padding each and with none.
 - `rpc_soak` and `channel_soak` make 80 calls on 8 threads; `cargo xtask soak` makes 5,000 and 1,000.
 ";
 

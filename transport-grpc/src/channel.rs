@@ -198,6 +198,11 @@ impl Service<http::Request<Body>> for Channel {
     }
 }
 
+/// How many bytes a server may send on one connection before somebody takes them: 16 calls that are
+/// slow to take theirs (2 MiB each) don't hold up the others. h2 takes the more unread pieces of a few
+/// bytes the larger this is, and gives the connection up at more: here from about 65,000 on.
+const WINDOW: u32 = 32 << 20;
+
 /// So many connections may turn out to be closing before a call is given up.
 const TRIES: usize = 3;
 
@@ -296,7 +301,7 @@ impl Options {
     async fn connect(&self) -> io::Result<SendRequest<Body>> {
         let stream = (self.dial)(self.origin.clone()).await?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.timer(TokioTimer::new());
+        builder.timer(TokioTimer::new()).initial_connection_window_size(WINDOW);
         if let Some(interval) = self.ping_interval {
             builder.keep_alive_interval(interval).keep_alive_timeout(self.ping_timeout);
         }

@@ -7,6 +7,7 @@ use super::{
     tap::Flags,
 };
 use futures_util::{FutureExt as _, future::BoxFuture};
+use prost::Message as _;
 use purlin_endpoint::{Code, Context, Endpoint, Error, Method};
 use purlin_transport_grpc::{Channel, Client};
 use std::fmt::Debug;
@@ -46,7 +47,7 @@ pub const COMPRESSED: &[CompressedCase] = &[
 
 /// Says what was expected where something else came.
 #[expect(clippy::needless_pass_by_value, reason = "both are made for the question")]
-pub(super) fn same<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Result<(), String> {
+pub(crate) fn same<T: PartialEq + Debug>(what: &str, got: T, expected: T) -> Result<(), String> {
     if got == expected { Ok(()) } else { Err(format!("{what}: {got:?}, not {expected:?}")) }
 }
 
@@ -77,14 +78,34 @@ pub(super) async fn empty_unary(channel: Channel) -> Result<(), String> {
     client.invoke(Context::new(), Empty {}).await.map(drop).map_err(text)
 }
 
-async fn large_unary(channel: Channel) -> Result<(), String> {
-    let request = SimpleRequest {
+/// The size of a large response's payload.
+pub(crate) const LARGE: usize = 314_159;
+
+fn large_request() -> SimpleRequest {
+    SimpleRequest {
         response_size: 314_159,
         payload: Some(payload(271_828)),
         ..SimpleRequest::default()
-    };
-    let response = unary(channel).invoke(Context::new(), request).await.map_err(text)?;
-    same("the response's payload", length(&response), 314_159)
+    }
+}
+
+/// The message that answers a large call, as it is on the wire.
+pub(crate) fn large_response() -> Vec<u8> {
+    let response = SimpleResponse { payload: Some(payload(LARGE)), ..SimpleResponse::default() };
+    let message = response.encode_to_vec();
+    // No message is so long that its length would not fit.
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    [&[0], &length.to_be_bytes()[..], &message].concat()
+}
+
+/// A large call; it gives the size of the payload that comes back.
+pub(crate) async fn call_large_unary(channel: Channel) -> Result<usize, Error> {
+    let response = unary(channel).invoke(Context::new(), large_request()).await?;
+    Ok(length(&response))
+}
+
+pub(crate) async fn large_unary(channel: Channel) -> Result<(), String> {
+    same("the response's payload", call_large_unary(channel).await.map_err(text)?, LARGE)
 }
 
 async fn refused(channel: Channel, message: &str) -> Result<(), String> {

@@ -4,6 +4,7 @@ use super::{Outcome, output, server, tool};
 use crate::{
     interop::{CASES, COMPRESSED, Flags},
     listeners::Listener,
+    negative,
     table::Row,
 };
 use purlin_transport_grpc::Channel;
@@ -106,6 +107,20 @@ pub async fn compressed() -> Outcome {
         note(name, ended.unwrap_or_else(|_| Err("it does not end".into())), &mut troubles);
     }
     row("both, gzip on the wire", COMPRESSED.len(), &troubles)
+}
+
+/// Our client against a server that misbehaves.
+///
+/// # Errors
+///
+/// What does not pass.
+pub async fn negative() -> Outcome {
+    let mut troubles = Vec::new();
+    for (name, case) in negative::CASES {
+        let ended = timeout(PATIENCE, case()).await;
+        note(name, ended.unwrap_or_else(|_| Err("it does not end".into())), &mut troubles);
+    }
+    row("client, negative HTTP/2", negative::CASES.len(), &troubles)
 }
 
 fn channel(address: &str) -> Result<Channel, String> {

@@ -38,6 +38,16 @@ async fn our_messages_are_packed_as_the_compression_cases_want_it() {
 }
 
 #[tokio::test]
+async fn our_client_passes_every_case_against_a_server_that_misbehaves() {
+    is_committed(runs::negative().await);
+}
+
+#[tokio::test]
+async fn a_call_that_goaway_leaves_out_is_known_not_to_have_begun() {
+    purlin_conformance::negative::left_out().await.unwrap();
+}
+
+#[tokio::test]
 async fn foreign_connectconformance_passes_against_our_server() {
     is_committed(runs::connect_server(Path::new(PROGRAM)).await);
 }

@@ -12,13 +12,14 @@ mod sync {
 use crate::{
     config::CircuitBreaker,
     state::{Forced, State},
+    window::Tally,
 };
 use breaker::{Breaker, Ended, Outcome, Ticket};
 use loom::thread;
 use purlin_endpoint::Backoff;
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
     time::Duration,
@@ -32,7 +33,7 @@ fn admit(breaker: &Breaker, now: Instant) -> Option<Ticket> {
 }
 
 fn finish(breaker: &Breaker, ticket: Ticket, outcome: Outcome, at: Instant) {
-    breaker.finish(ticket, Ended { outcome, took: Duration::ZERO, at }, || 0.5);
+    breaker.finish(ticket, Ended { outcome, started: at, at }, 0, || 0.5);
 }
 
 /// A breaker that a single failure opens, for a second.
@@ -46,8 +47,10 @@ fn config(half_open_calls: u32) -> CircuitBreaker {
 }
 
 /// A breaker whose next call finds it half-open.
+///
+/// Successes wait nowhere in it, as that is tried by itself.
 fn opened(config: CircuitBreaker, now: Instant) -> Breaker {
-    let breaker = Breaker::new(config, None, now);
+    let breaker = Breaker::new(config, None, 0, now);
     let ticket = admit(&breaker, now).unwrap();
     finish(&breaker, ticket, Outcome::Failure, now);
     assert_eq!(breaker.state(), State::Open);
@@ -55,12 +58,12 @@ fn opened(config: CircuitBreaker, now: Instant) -> Breaker {
 }
 
 /// Runs the work of each of three threads in all orders.
-fn three(breaker: Arc<Breaker>, work: impl Fn(&Breaker, usize) + Clone + Send + 'static) {
+fn three(breaker: &Arc<Breaker>, work: impl Fn(&Breaker, usize) + Clone + Send + 'static) {
     let others = [1, 2].map(|index| {
         let (breaker, work) = (breaker.clone(), work.clone());
         thread::spawn(move || work(&breaker, index))
     });
-    work(&breaker, 0);
+    work(breaker, 0);
     others.into_iter().for_each(|other| other.join().unwrap());
 }
 
@@ -72,11 +75,11 @@ fn no_more_calls_are_let_in_half_open_than_there_are_permits() {
             let breaker = Arc::new(opened(config(permits), now));
             let held = Arc::new(AtomicU32::new(0));
             let count = held.clone();
-            three(breaker.clone(), move |breaker, _| {
+            three(&breaker, move |breaker, _| {
                 if let Some(ticket) = admit(breaker, now + SECOND) {
                     count.fetch_add(1, SeqCst);
                     // A call that never ends keeps its permit.
-                    std::mem::forget(ticket);
+                    let _kept = ticket;
                 }
             });
             assert_eq!(held.load(SeqCst), permits);
@@ -91,34 +94,51 @@ fn all_permits_come_back_and_none_comes_twice() {
         loom::model(move || {
             let now = Instant::now() + SECOND;
             let breaker = Arc::new(opened(config(permits), now - SECOND));
-            three(breaker.clone(), move |breaker, _| {
+            three(&breaker, move |breaker, _| {
                 if let Some(ticket) = admit(breaker, now) {
                     finish(breaker, ticket, Outcome::Ignored, now);
                 }
             });
             assert_eq!((breaker.state(), breaker.probing()), (State::HalfOpen, 0));
             for _ in 0..permits {
-                std::mem::forget(admit(&breaker, now).unwrap());
+                let _kept = admit(&breaker, now).unwrap();
             }
             assert!(admit(&breaker, now).is_none());
         });
     }
 }
 
+/// Lets three calls in, finishes each on a thread of its own, and tells what came of it.
+fn finished(config: CircuitBreaker, outcomes: [Outcome; 3]) -> (State, u64, Tally) {
+    let now = Instant::now();
+    let breaker = Arc::new(Breaker::new(config, None, 1, now));
+    // What is shared so that any thread can take its own is none of loom's business.
+    let tickets = Arc::new([(); 3].map(|()| Mutex::new(admit(&breaker, now))));
+    three(&breaker, move |breaker, index| {
+        let ticket = tickets[index].lock().unwrap().take().unwrap();
+        finish(breaker, ticket, outcomes[index], now);
+    });
+    let (state, number, _, tally) = breaker.peek(now);
+    (state, number, tally)
+}
+
 #[test]
 fn a_result_of_an_earlier_state_never_counts_in_a_later_one() {
+    use Outcome::{Failure, Success};
     loom::model(|| {
-        let now = Instant::now();
-        let breaker = Arc::new(Breaker::new(config(2), None, now));
-        // All are let in closed; the first failure opens it, and the others must not count after.
-        three(breaker.clone(), move |breaker, index| {
-            if let Some(ticket) = admit(breaker, now) {
-                let outcome = [Outcome::Failure, Outcome::Success, Outcome::Failure][index];
-                finish(breaker, ticket, outcome, now);
-            }
-        });
-        let (state, number, running, tally) = breaker.peek(now);
-        assert_eq!((state, number, running, tally.calls), (State::Open, 1, 0, 0));
+        // The first failure opens it, and nothing counts after that.
+        let open = finished(config(2), [Failure, Success, Failure]);
+        assert_eq!(open, (State::Open, 1, Tally::default()));
+    });
+}
+
+#[test]
+fn each_success_comes_into_the_window_once_whoever_brings_it_in() {
+    use Outcome::{Failure, Success};
+    loom::model(|| {
+        let config = CircuitBreaker::new().calls(10).minimum_calls(10);
+        let wanted = Tally { calls: 3, failed: 1, slow: 0 };
+        assert_eq!(finished(config, [Failure, Success, Success]), (State::Closed, 0, wanted));
     });
 }
 
@@ -127,17 +147,17 @@ fn results_and_a_hand_on_the_switch_leave_no_permit_behind() {
     loom::model(|| {
         let now = Instant::now();
         let breaker = Arc::new(opened(config(2), now));
-        three(breaker.clone(), move |breaker, index| match index {
-            0 => {
-                breaker.force(Some(Forced::Closed));
-                breaker.force(None);
-            }
+        three(&breaker, move |breaker, index| match index {
+            0 => _ = breaker.force(Some(Forced::Closed)),
+            1 => _ = breaker.force(None),
             _ => {
                 if let Some(ticket) = admit(breaker, now + SECOND) {
                     finish(breaker, ticket, Outcome::Success, now + SECOND);
                 }
             }
         });
+        // The release may have come before the force, and done nothing.
+        breaker.force(None);
         assert_eq!((breaker.state(), breaker.probing()), (State::Closed, 0));
         assert!(breaker.pass().is_some());
     });

@@ -2,38 +2,54 @@
 
 use crate::{
     Forced, Open,
-    breaker::{Breaker, Ended, Moved, Ticket},
+    breaker::{Apart, Breaker, Ended, Moved, Ticket},
     config::CircuitBreaker,
     event::{Event, Feed},
 };
 use purlin_endpoint::{Context, Keyed, Method};
 use std::{
+    cell::Cell,
     fmt::Display,
     hash::Hash,
-    iter, ptr,
+    iter,
+    num::NonZero,
+    ptr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::Duration,
 };
 use tokio::time::Instant;
 
 /// What all breakers of a layer have in common.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Common {
     /// How new ones begin.
-    pub(crate) template: Mutex<Template>,
+    template: Mutex<Template>,
     pub(crate) feed: Feed,
+    /// In how many places calls are counted: a power of two, and some for each processor, as
+    /// threads choose theirs blindly.
+    places: usize,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Template {
     pub(crate) config: CircuitBreaker,
     pub(crate) forced: Option<Forced>,
 }
 
 impl Common {
+    pub(crate) fn new(config: CircuitBreaker) -> Arc<Self> {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        Arc::new(Self {
+            template: Mutex::new(Template { config, forced: None }),
+            feed: Feed::default(),
+            places: (4 * processors).next_power_of_two().min(64),
+        })
+    }
+
     pub(crate) fn template(&self) -> MutexGuard<'_, Template> {
         self.template.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -41,7 +57,7 @@ impl Common {
     pub(crate) fn entry(self: &Arc<Self>, key: &impl Display) -> Arc<Entry> {
         let Template { config, forced } = *self.template();
         Arc::new(Entry {
-            breaker: Breaker::new(config, forced, Instant::now()),
+            breaker: Breaker::new(config, forced, self.places, Instant::now()),
             refused: AtomicU64::new(0),
             key: key.to_string().into(),
             common: self.clone(),
@@ -81,8 +97,8 @@ impl Entry {
     }
 
     #[inline]
-    pub(crate) fn finish(&self, ticket: Ticket, ended: Ended) {
-        self.tell(self.breaker.finish(ticket, ended, fastrand::f64));
+    pub(crate) fn finish(&self, ticket: Ticket, ended: Ended, place: usize) {
+        self.tell(self.breaker.finish(ticket, ended, place, fastrand::f64));
     }
 
     pub(crate) fn force(&self, forced: Option<Forced>) {
@@ -97,9 +113,55 @@ impl Entry {
     }
 }
 
+/// What holds a breaker for as long as a call runs.
+///
+/// It is one of several, so that the processors need not write one count of references.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) place: usize,
+}
+
+/// All that hold one breaker.
+#[derive(Debug)]
+struct Holds(Box<[Arc<Apart<Hold>>]>);
+
+impl Holds {
+    fn new(entry: &Arc<Entry>) -> Self {
+        let hold = |place| Arc::new(Apart(Hold { entry: entry.clone(), place }));
+        Self((0..entry.common.places).map(hold).collect())
+    }
+
+    /// The one for this thread. Threads are told apart by where their own variables lie.
+    #[inline]
+    fn here(&self) -> Arc<Apart<Hold>> {
+        thread_local!(static HERE: Cell<u8> = const { Cell::new(0) });
+        let address = HERE.with(|here| ptr::from_ref(here).addr());
+        // The number of places is a power of two.
+        self.0[spread(address) & (self.0.len() - 1)].clone()
+    }
+
+    fn entry(&self) -> &Arc<Entry> {
+        &self.0[0].0.entry
+    }
+
+    /// Whether no call runs, and nothing is lost if it is forgotten.
+    fn is_idle(&self) -> bool {
+        self.0.iter().all(|hold| Arc::strong_count(hold) == 1)
+            && self.entry().breaker.is_idle(Instant::now())
+    }
+}
+
+/// Makes a small number of an address by Fibonacci hashing: all of its bits have gone into the upper
+/// ones of the product.
+#[inline]
+fn spread(address: usize) -> usize {
+    ((address as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as usize
+}
+
 /// Finds the breaker of a call.
 pub(crate) trait Table: Send + Sync {
-    fn find(&self, context: &Context) -> Arc<Entry>;
+    fn find(&self, context: &Context) -> Arc<Apart<Hold>>;
 
     fn all(&self) -> Vec<Arc<Entry>>;
 }
@@ -116,7 +178,7 @@ const OTHERS: &str = "*";
 /// lock, by the method's address.
 pub(crate) struct ByMethod {
     common: Arc<Common>,
-    others: Arc<Entry>,
+    others: Holds,
     lists: Box<[Link; LISTS]>,
     /// How many methods are known. Whoever adds one holds the lock.
     known: Mutex<usize>,
@@ -128,14 +190,14 @@ type Link = OnceLock<Box<Node>>;
 
 struct Node {
     method: &'static Method,
-    entry: Arc<Entry>,
+    holds: Holds,
     next: Link,
 }
 
 impl ByMethod {
     pub(crate) fn new(common: Arc<Common>) -> Self {
         Self {
-            others: common.entry(&OTHERS),
+            others: Holds::new(&common.entry(&OTHERS)),
             common,
             lists: Box::new([const { OnceLock::new() }; LISTS]),
             known: Mutex::new(0),
@@ -149,49 +211,51 @@ impl ByMethod {
     /// The list that a method is in.
     #[inline]
     fn list(method: &'static Method) -> usize {
-        let address = ptr::from_ref(method).addr() as u64;
-        // Fibonacci hashing: the upper bits are those that all lower ones have gone into.
-        (address.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 58) as usize
+        spread(ptr::from_ref(method).addr()) & (LISTS - 1)
     }
 
     #[cold]
-    fn add(&self, method: &'static Method) -> Arc<Entry> {
+    fn add(&self, method: &'static Method) -> Arc<Apart<Hold>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let list = Self::list(method);
         if let Some(node) = self.nodes(list).find(|node| ptr::eq(node.method, method)) {
-            return node.entry.clone();
+            return node.holds.here();
         }
         if *known == MOST {
-            return self.others.clone();
+            return self.others.here();
         }
         *known += 1;
         // The same method may be declared twice, and lie at two addresses.
         let same = (0..LISTS).flat_map(|list| self.nodes(list)).find(|node| node.method == method);
-        let entry = same.map_or_else(|| self.common.entry(method), |node| node.entry.clone());
+        let holds = match same {
+            Some(node) => Holds::new(node.holds.entry()),
+            None => Holds::new(&self.common.entry(method)),
+        };
+        let hold = holds.here();
         let last = self.nodes(list).last().map_or(&self.lists[list], |node| &node.next);
-        let node = Node { method, entry: entry.clone(), next: Link::new() };
         // Nobody else can have set it, as the lock is held.
-        let _ = last.set(Box::new(node));
-        entry
+        let _ = last.set(Box::new(Node { method, holds, next: Link::new() }));
+        hold
     }
 }
 
 impl Table for ByMethod {
     #[inline]
-    fn find(&self, context: &Context) -> Arc<Entry> {
-        let Some(method) = context.method() else { return self.others.clone() };
+    fn find(&self, context: &Context) -> Arc<Apart<Hold>> {
+        let Some(method) = context.method() else { return self.others.here() };
         match self.nodes(Self::list(method)).find(|node| ptr::eq(node.method, method)) {
-            Some(node) => node.entry.clone(),
+            Some(node) => node.holds.here(),
             None => self.add(method),
         }
     }
 
     fn all(&self) -> Vec<Arc<Entry>> {
         let _known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = vec![self.others.clone()];
+        let mut all = vec![self.others.entry().clone()];
         for node in (0..LISTS).flat_map(|list| self.nodes(list)) {
-            if !all.iter().any(|known| Arc::ptr_eq(known, &node.entry)) {
-                all.push(node.entry.clone());
+            let entry = node.holds.entry();
+            if !all.iter().any(|known| Arc::ptr_eq(known, entry)) {
+                all.push(entry.clone());
             }
         }
         all
@@ -201,14 +265,14 @@ impl Table for ByMethod {
 /// A breaker for each key that a function finds in the context.
 pub(crate) struct ByKey<K, F> {
     common: Arc<Common>,
-    others: Arc<Entry>,
-    entries: Keyed<K, Arc<Entry>>,
+    others: Holds,
+    entries: Keyed<K, Holds>,
     key: F,
 }
 
 impl<K: Hash + Eq, F> ByKey<K, F> {
     pub(crate) fn new(common: Arc<Common>, key: F) -> Self {
-        Self { others: common.entry(&OTHERS), common, entries: Keyed::new(MOST), key }
+        Self { others: Holds::new(&common.entry(&OTHERS)), common, entries: Keyed::new(MOST), key }
     }
 }
 
@@ -217,22 +281,18 @@ where
     K: Hash + Eq + Clone + Display + Send,
     F: Fn(&Context) -> Option<K> + Send + Sync,
 {
-    fn find(&self, context: &Context) -> Arc<Entry> {
-        let Some(key) = (self.key)(context) else { return self.others.clone() };
+    fn find(&self, context: &Context) -> Arc<Apart<Hold>> {
+        let Some(key) = (self.key)(context) else { return self.others.here() };
+        let make = || Holds::new(&self.common.entry(&key));
+        // Nobody can begin to use one that is idle: it is found under the lock that is held.
         self.entries
-            .with(
-                &key,
-                || self.common.entry(&key),
-                // Nobody can begin to use it meanwhile: it is found under the lock that is held.
-                |entry| Arc::strong_count(entry) == 1 && entry.breaker.is_idle(Instant::now()),
-                Arc::clone,
-            )
-            .unwrap_or_else(|| self.others.clone())
+            .with(&key, make, Holds::is_idle, Holds::here)
+            .unwrap_or_else(|| self.others.here())
     }
 
     fn all(&self) -> Vec<Arc<Entry>> {
-        let mut all = vec![self.others.clone()];
-        self.entries.for_each(|_, entry| all.push(entry.clone()));
+        let mut all = vec![self.others.entry().clone()];
+        self.entries.for_each(|_, holds| all.push(holds.entry().clone()));
         all
     }
 }

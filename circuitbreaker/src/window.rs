@@ -57,8 +57,21 @@ impl Window {
     #[inline]
     pub(crate) fn add(&mut self, failed: bool, slow: bool, now: Instant) -> Tally {
         match self {
-            Self::Calls(ring) => ring.add(failed, slow),
+            Self::Calls(ring) => {
+                let failed = if failed { FAILED } else { 0 };
+                let slow = if slow { SLOW } else { 0 };
+                ring.put(CALL | failed | slow);
+                ring.tally()
+            }
             Self::Time(buckets) => buckets.add(Tally::one(failed, slow), now),
+        }
+    }
+
+    /// How many calls it has room for.
+    pub(crate) fn room(&self) -> u32 {
+        match self {
+            Self::Calls(ring) => ring.len(),
+            Self::Time(_) => u32::MAX,
         }
     }
 
@@ -74,7 +87,7 @@ impl Window {
     #[inline]
     pub(crate) fn last(&self) -> Tally {
         match self {
-            Self::Calls(ring) => ring.tally,
+            Self::Calls(ring) => ring.tally(),
             Self::Time(buckets) => buckets.total,
         }
     }
@@ -98,20 +111,34 @@ impl Window {
     }
 }
 
-const FAILED: u8 = 2;
-const SLOW: u8 = 4;
-
-/// The last so many calls, a byte for each: 0 for none yet, or 1 and what it was besides.
+/// The last so many calls, a byte for each: 0 for none yet, or [`CALL`] and what it was besides.
 #[derive(Debug)]
 pub(crate) struct Ring {
     seen: Box<[u8]>,
     next: usize,
-    tally: Tally,
+    /// Three counts of 21 bits in one word. In three words that are written one by one and then
+    /// read as two, they would cost a call more than all the rest of the window.
+    counts: u64,
 }
+
+pub(crate) const CALL: u8 = 1;
+const FAILED: u8 = 2;
+const SLOW: u8 = 4;
+
+/// What each byte adds to the counts.
+const COUNTS: [u64; 8] = {
+    let mut counts = [0; 8];
+    let mut call = 0;
+    while call < counts.len() as u64 {
+        counts[call as usize] = call & 1 | (call >> 1 & 1) << 21 | (call >> 2) << 42;
+        call += 1;
+    }
+    counts
+};
 
 impl Ring {
     fn new(calls: u32) -> Self {
-        Self { seen: vec![0; calls as usize].into(), next: 0, tally: Tally::default() }
+        Self { seen: vec![0; calls as usize].into(), next: 0, counts: 0 }
     }
 
     fn len(&self) -> u32 {
@@ -119,33 +146,25 @@ impl Ring {
     }
 
     #[inline]
-    fn add(&mut self, failed: bool, slow: bool) -> Tally {
-        self.put(1 | if failed { FAILED } else { 0 } | if slow { SLOW } else { 0 });
-        self.tally
-    }
-
-    #[inline]
-    fn put(&mut self, call: u8) {
+    pub(crate) fn put(&mut self, call: u8) {
         let oldest = mem::replace(&mut self.seen[self.next], call);
         self.next += 1;
         if self.next == self.seen.len() {
             self.next = 0;
         }
-        self.tally += Self::tally(call);
-        self.tally -= Self::tally(oldest);
+        self.counts += COUNTS[usize::from(call & 7)];
+        self.counts -= COUNTS[usize::from(oldest & 7)];
+    }
+
+    #[inline]
+    pub(crate) fn tally(&self) -> Tally {
+        let [calls, failed, slow] = [0, 21, 42].map(|bit| (self.counts >> bit) as u32 & 0x1F_FFFF);
+        Tally { calls, failed, slow }
     }
 
     fn clear(&mut self) {
         self.seen.fill(0);
-        self.tally = Tally::default();
-    }
-
-    fn tally(call: u8) -> Tally {
-        Tally {
-            calls: (call & 1).into(),
-            failed: u32::from(call & FAILED) >> 1,
-            slow: u32::from(call & SLOW) >> 2,
-        }
+        self.counts = 0;
     }
 
     fn resized(&self, calls: u32) -> Self {

@@ -54,7 +54,7 @@ async fn recovers(seed: u64) -> bool {
     for wait in WAITS {
         tokio::time::advance(wait * SECOND).await;
         // It is open or half-open still, or this brings it to the next state.
-        let _ = service.call(request(Do::Take(SECOND)));
+        drop(service.call(request(Do::Take(SECOND))));
     }
     tokio::time::advance(WAITS[0] * SECOND).await;
     let outcome = service.call(request(Do::Answer)).await;

@@ -49,8 +49,11 @@ impl Service<Request<Do>> for Obedient {
         match request.message {
             Do::Answer => Box::pin(ready(Ok(()))),
             Do::Fail(code) => Box::pin(ready(Err(Error::of(code)))),
-            // sleeps: the clock is paused, and this is the service that is slow.
-            Do::Take(time) => Box::pin(async move { Ok(tokio::time::sleep(time).await) }),
+            Do::Take(time) => Box::pin(async move {
+                // sleeps: the clock is paused, and this is the service that is slow.
+                tokio::time::sleep(time).await;
+                Ok(())
+            }),
             Do::Hang => Box::pin(pending()),
             // Unwinds as a panic does, and writes nothing to the terminal.
             Do::Panic => Box::pin(async { std::panic::resume_unwind(Box::new("told to panic")) }),

@@ -32,7 +32,9 @@
 //! answer, Redis counts as away: from then on calls are admitted or refused at once, as
 //! [`when_away`](RedisRateLimit::when_away) says, except that one tries to reach it now and then,
 //! first after 100 ms and at last every 2 s. It is told once that Redis is away, and once that it is
-//! back. A connection that merely broke is made anew, and nothing is told.
+//! back. A connection that merely broke is made anew, and nothing is told. Let the timeout be shorter
+//! than the time that calls have: a call that is dropped while it waits for Redis says nothing
+//! about it.
 //!
 //! Unlike in [`purlin_ratelimit`], a call that is dropped while it waits for its turn does not give
 //! its token back, and a key's text is stored for as long as its bucket is not full.

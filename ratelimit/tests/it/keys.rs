@@ -55,7 +55,7 @@ async fn forgetting_a_key_gives_it_nothing() {
     let endpoint = limited(&by_tenant(64));
     assert_eq!(call(&endpoint, of(u64::MAX)).await, Ok(()));
     assert_eq!(call(&endpoint, of(u64::MAX)).await, Ok(()));
-    for stranger in 0..100_000 {
+    for stranger in 0..20_000 {
         let _ = call(&endpoint, of(stranger)).await;
     }
     assert!(call(&endpoint, of(u64::MAX)).await.is_err());

@@ -4,7 +4,7 @@ use crate::{DAY, SECOND, Told, admitted, call, limited};
 use purlin_endpoint::{Context, Inspect as _, conformance};
 use purlin_ratelimit::RateLimit;
 use purlin_ratelimit_redis::{AtRedis, Client, RedisRateLimit, WhenAway};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::net::TcpListener;
 
 fn nowhere(when_away: WhenAway) -> AtRedis {
@@ -50,10 +50,10 @@ async fn a_server_that_says_nothing_costs_one_call_its_timeout() {
     assert_eq!(call(&endpoint, Context::new()).await, Ok(()));
     let first = start.elapsed();
     assert!((SECOND / 10..SECOND).contains(&first), "{first:?}");
-    // All of them together, before the next attempt is due.
+    // Ten that waited too would take a second.
     let start = Instant::now();
     assert_eq!(admitted(&endpoint, 10).await, 10);
-    assert!(start.elapsed() < Duration::from_millis(90), "{:?}", start.elapsed());
+    assert!(start.elapsed() < SECOND / 2, "{:?}", start.elapsed());
     assert_eq!(told.counts(), (1, 0));
 }
 

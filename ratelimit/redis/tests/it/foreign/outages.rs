@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 const TIMEOUT: Duration = Duration::from_millis(50);
 
 /// What a busy machine may add to a timeout.
-const MARGIN: Duration = Duration::from_millis(250);
+const MARGIN: Duration = Duration::from_millis(500);
 
 fn process(server: &Server, when_away: WhenAway, told: &Told) -> RedisRateLimitLayer {
     let limit = RedisRateLimit::new("test", RateLimit::new(1, DAY).burst(5)).timeout(TIMEOUT);
@@ -71,7 +71,7 @@ async fn a_server_that_is_stopped_in_its_tracks_costs_a_timeout_now_and_then() {
         let start = Instant::now();
         assert_eq!(hundred_calls_in_time(&layer).await, expected, "{policy:?}");
         // One call finds out and few look again; the others don't wait.
-        assert!(start.elapsed() < 10 * TIMEOUT, "{:?}", start.elapsed());
+        assert!(start.elapsed() < 20 * TIMEOUT, "{:?}", start.elapsed());
         assert_eq!(told.counts(), (1, 0));
         server.resume();
         notices(&layer).await;

@@ -1,0 +1,6 @@
+//! What the crate promises, tried.
+
+mod fake;
+mod foreign;
+mod queries;
+mod registrations;

@@ -1,4 +1,4 @@
-//! One breaker: a state machine that is told what time it is, behind a gate that needs no lock.
+//! One breaker: its state machine behind a lock, and a gate in front that needs none.
 //!
 //! The gate is one word: the state, and a number that grows with each change of it. A call that
 //! finds the gate closed goes in with that word as its ticket. Everything else is asked of the core,
@@ -13,11 +13,12 @@
 use super::sync::{AtomicU64, Mutex};
 use crate::{
     config::CircuitBreaker,
+    machine::{Core, Ended, Outcome},
     state::{Forced, State},
-    window::{CALL, Tally, Window},
+    window::Tally,
 };
 use std::{
-    cmp, mem,
+    cmp,
     sync::{
         PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -25,24 +26,6 @@ use std::{
     time::Duration,
 };
 use tokio::time::Instant;
-
-/// What the result of a call says about the one who served it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    Success,
-    Failure,
-    /// Nothing.
-    Ignored,
-}
-
-/// How a call ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    /// When it started; for a call that is never slow, when it ended.
-    pub(crate) started: Instant,
-    pub(crate) at: Instant,
-}
 
 /// The right to make one call, to be given back with its result.
 #[derive(Debug)]
@@ -86,48 +69,17 @@ struct Shown {
     room: AtomicU32,
 }
 
-#[derive(Debug)]
-struct Core {
-    /// Grows with each change of the phase.
-    number: u64,
-    /// How many calls have failed since the last that has not.
-    streak: u32,
-    /// How often it has opened since it was last closed.
-    openings: u32,
-    window: Window,
-    /// When it was last asked, or told a result.
-    used: Instant,
-    /// Whether successes have come since then that did not say when.
-    succeeded: bool,
-    phase: Phase,
-    config: CircuitBreaker,
-}
-
-#[derive(Debug)]
-enum Phase {
-    Closed,
-    Open { until: Instant },
-    HalfOpen { until: Instant, running: u32, tally: Tally },
-    Forced(Forced),
-}
-
 impl Shown {
     #[inline]
     fn set(&self, core: &Core) {
-        let (running, tally) = match core.phase {
-            Phase::HalfOpen { running, tally, .. } => (running, tally),
-            _ => (0, core.window.last()),
-        };
+        let (running, tally, room) = core.shown();
         self.calls.store(tally.calls, Ordering::Relaxed);
         self.failed.store(tally.failed, Ordering::Relaxed);
         self.slow.store(tally.slow, Ordering::Relaxed);
         self.probing.store(running, Ordering::Relaxed);
-        self.room.store(core.window.room(), Ordering::Relaxed);
+        self.room.store(room, Ordering::Relaxed);
     }
 }
-
-/// A breaker that nobody has used for so long, and that isn't open, is no better than a new one.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 
 /// The gate's lower bits are the state, and whether successes may wait.
 const NUMBER: u32 = 4;
@@ -173,20 +125,11 @@ impl Breaker {
         places: usize,
         now: Instant,
     ) -> Self {
-        let core = Core {
-            number: 0,
-            streak: 0,
-            openings: 0,
-            window: Window::new(config.window, now),
-            used: now,
-            succeeded: false,
-            phase: forced.map_or(Phase::Closed, Phase::Forced),
-            config,
-        };
+        let core = Core::new(config, forced, now);
         let shown = Shown::default();
         shown.set(&core);
         Self {
-            gate: AtomicU64::new(core.word()),
+            gate: AtomicU64::new(word(&core)),
             over: AtomicU64::new(core.over()),
             waiting: (0..places).map(|_| Apart(AtomicU64::new(0))).collect(),
             shown,
@@ -209,7 +152,7 @@ impl Breaker {
         now: Instant,
         draw: impl FnOnce() -> f64,
     ) -> Changing<Result<Ticket, Duration>> {
-        self.with(|core| core.ask(now, draw))
+        self.with(|core| core.ask(now, draw).map(|()| Ticket(word(core))))
     }
 
     /// Takes the result of a call. Where it may wait, it waits in this place.
@@ -225,7 +168,7 @@ impl Breaker {
         if ticket.is_idle(ended.outcome) || self.leave(&ticket, &ended, place) {
             return None;
         }
-        self.with(|core| core.finish(&ticket, ended, draw)).1
+        self.with(|core| core.finish(ticket.number(), ended, draw)).1
     }
 
     /// Leaves a success where whoever next takes the lock will find it, if that is good enough.
@@ -268,8 +211,7 @@ impl Breaker {
     /// Takes other settings, and stays in its state.
     pub(crate) fn configure(&self, config: CircuitBreaker, now: Instant) {
         self.with(|core| {
-            core.window.resize(config.window, now);
-            core.config = config;
+            core.configure(config, now);
             self.over.store(core.over(), Ordering::Relaxed);
         });
     }
@@ -304,9 +246,9 @@ impl Breaker {
     /// All that a test may want to compare.
     #[cfg(test)]
     pub(crate) fn peek(&self, now: Instant) -> (State, u64, u32, Tally) {
-        self.with(|core| match core.phase {
-            Phase::HalfOpen { running, tally, .. } => (core.state(), core.number, running, tally),
-            _ => (core.state(), core.number, 0, core.window.tally(now)),
+        self.with(|core| {
+            let (running, tally) = core.peek(now);
+            (core.state(), core.number, running, tally)
         })
         .0
     }
@@ -314,12 +256,12 @@ impl Breaker {
     #[inline]
     fn with<T>(&self, work: impl FnOnce(&mut Core) -> T) -> Changing<T> {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
-        let (number, gate) = (core.number, core.word());
+        let (number, gate) = (core.number, word(&core));
         self.collect(&mut core);
         let done = work(&mut core);
         self.shown.set(&core);
-        if core.word() != gate {
-            self.gate.store(core.word(), Ordering::Release);
+        if word(&core) != gate {
+            self.gate.store(word(&core), Ordering::Release);
         }
         if core.number == number {
             return (done, None);
@@ -339,213 +281,14 @@ impl Breaker {
     }
 }
 
+/// The gate of a core.
+fn word(core: &Core) -> u64 {
+    let may_wait = if core.may_wait() { MAY_WAIT } else { 0 };
+    core.number << NUMBER | may_wait | core.state() as u64
+}
+
 /// How many successes wait, if they belong to the state of this number.
 #[inline]
 fn count_of(word: u64, number: u64) -> u64 {
     if word >> WAITING_NUMBER == number { word & WAITING_COUNT } else { 0 }
-}
-
-impl Ended {
-    fn took(&self) -> Duration {
-        self.at.saturating_duration_since(self.started)
-    }
-}
-
-impl Core {
-    fn state(&self) -> State {
-        match self.phase {
-            Phase::Closed => State::Closed,
-            Phase::Open { .. } => State::Open,
-            Phase::HalfOpen { .. } => State::HalfOpen,
-            Phase::Forced(Forced::Open) => State::ForcedOpen,
-            Phase::Forced(Forced::Closed) => State::ForcedClosed,
-            Phase::Forced(Forced::Disabled) => State::Disabled,
-        }
-    }
-
-    fn word(&self) -> u64 {
-        let may_wait = if self.may_wait() { MAY_WAIT } else { 0 };
-        self.number << NUMBER | may_wait | self.state() as u64
-    }
-
-    /// Whether a success may come to the window later, as it changes nothing but the window.
-    ///
-    /// Where rates are judged and are not bad, it makes none worse; and where there is nothing bad
-    /// to judge, there is no rate.
-    fn may_wait(&self) -> bool {
-        let Window::Calls(ring) = &self.window else { return false };
-        let Tally { calls, failed, slow } = ring.tally();
-        match self.phase {
-            Phase::Closed if (failed, slow) == (0, 0) => true,
-            Phase::Closed => {
-                calls >= self.config.enough() && !self.is_bad_rate(ring.tally(), calls)
-            }
-            Phase::Forced(Forced::Closed) => true,
-            _ => false,
-        }
-    }
-
-    /// From how many nanoseconds on a call is slow.
-    fn over(&self) -> u64 {
-        let over = self.config.slow_call.map(|slow| slow.over.as_nanos());
-        over.and_then(|over| over.try_into().ok()).unwrap_or(u64::MAX)
-    }
-
-    /// Adds successes that have waited.
-    fn succeed(&mut self, count: u64) {
-        if let Window::Calls(ring) = &mut self.window {
-            (0..count).for_each(|_| ring.put(CALL));
-        }
-        self.streak = 0;
-        self.succeeded = true;
-    }
-
-    fn enter(&mut self, phase: Phase) {
-        self.phase = phase;
-        self.number += 1;
-        self.streak = 0;
-        self.window.clear();
-    }
-
-    fn open(&mut self, now: Instant, draw: impl FnOnce() -> f64) {
-        let wait = self.config.open_for.wait(self.openings, draw());
-        self.openings = self.openings.saturating_add(1);
-        self.enter(Phase::Open { until: after(now, wait) });
-    }
-
-    fn close(&mut self) {
-        self.openings = 0;
-        self.enter(Phase::Closed);
-    }
-
-    fn ask(&mut self, now: Instant, draw: impl FnOnce() -> f64) -> Result<Ticket, Duration> {
-        self.used = now;
-        match self.phase {
-            Phase::Open { until } if now >= until => {
-                let until = after(now, self.config.half_open_limit);
-                self.enter(Phase::HalfOpen { until, running: 0, tally: Tally::default() });
-            }
-            Phase::HalfOpen { until, running, tally } if now >= until => {
-                self.stayed(running, tally, now, draw);
-            }
-            _ => {}
-        }
-        let first_wait = self.config.first_wait();
-        match &mut self.phase {
-            Phase::Open { until } => return Err(*until - now),
-            Phase::Forced(Forced::Open) => return Err(first_wait),
-            Phase::HalfOpen { until, running, tally } => {
-                if *running + tally.calls >= self.config.half_open_calls {
-                    return Err((*until - now).min(first_wait));
-                }
-                *running += 1;
-            }
-            Phase::Closed | Phase::Forced(_) => {}
-        }
-        Ok(Ticket(self.word()))
-    }
-
-    /// It has been half-open for as long as it may be.
-    fn stayed(&mut self, running: u32, tally: Tally, now: Instant, draw: impl FnOnce() -> f64) {
-        match (tally.calls, running) {
-            (0, 0) => {
-                let until = after(now, self.config.half_open_limit);
-                self.phase = Phase::HalfOpen { until, running, tally };
-            }
-            (0, _) => self.open(now, draw),
-            (calls, _) if self.is_bad(tally, calls) => self.open(now, draw),
-            _ => self.close(),
-        }
-    }
-
-    #[inline]
-    fn finish(&mut self, ticket: &Ticket, ended: Ended, draw: impl FnOnce() -> f64) {
-        if ticket.number() != self.number {
-            return;
-        }
-        let Ended { outcome, at, .. } = ended;
-        self.used = at;
-        if let Phase::HalfOpen { running, .. } = &mut self.phase {
-            *running -= 1;
-        }
-        if outcome == Outcome::Ignored {
-            return;
-        }
-        let failed = outcome == Outcome::Failure;
-        let slow = self.config.slow_call.is_some_and(|slow| ended.took() > slow.over);
-        self.streak = if failed { self.streak.saturating_add(1) } else { 0 };
-        match &mut self.phase {
-            Phase::Closed => {
-                let tally = self.window.add(failed, slow, at);
-                let enough = tally.calls >= self.config.enough();
-                if self.is_streak(u32::MAX) || enough && self.is_bad_rate(tally, tally.calls) {
-                    self.open(at, draw);
-                }
-            }
-            Phase::HalfOpen { tally, .. } => {
-                *tally += Tally::one(failed, slow);
-                let (tally, enough) = (*tally, self.config.enough_half_open());
-                // The results that are missing can only make the rates better than so.
-                if self.is_bad(tally, enough.max(tally.calls)) {
-                    self.open(at, draw);
-                } else if tally.calls >= enough {
-                    self.close();
-                }
-            }
-            Phase::Forced(Forced::Closed) => {
-                self.window.add(failed, slow, at);
-            }
-            Phase::Open { .. } | Phase::Forced(_) => {}
-        }
-    }
-
-    /// Whether this among so many calls is too much.
-    fn is_bad(&self, tally: Tally, calls: u32) -> bool {
-        self.is_streak(calls) || self.is_bad_rate(tally, calls)
-    }
-
-    /// Whether as many as that have failed in a row, or so many if there can't be more.
-    #[inline]
-    fn is_streak(&self, calls: u32) -> bool {
-        self.config.consecutive_failures.is_some_and(|limit| self.streak >= limit.min(calls))
-    }
-
-    #[inline]
-    fn is_bad_rate(&self, tally: Tally, calls: u32) -> bool {
-        let reaches = |part: u32, rate: Option<f64>| {
-            part > 0 && rate.is_some_and(|rate| f64::from(part) / f64::from(calls) >= rate)
-        };
-        reaches(tally.failed, self.config.failure_rate)
-            || reaches(tally.slow, self.config.slow_call.map(|slow| slow.rate))
-    }
-
-    fn force(&mut self, forced: Option<Forced>) {
-        match (forced, &self.phase) {
-            (Some(forced), _) => self.enter(Phase::Forced(forced)),
-            (None, Phase::Forced(_)) => self.close(),
-            (None, _) => {}
-        }
-    }
-
-    fn is_idle(&mut self, now: Instant) -> bool {
-        if mem::take(&mut self.succeeded) {
-            self.used = now;
-        }
-        let unused = now.saturating_duration_since(self.used) >= FORGOTTEN_AFTER;
-        match self.phase {
-            Phase::Closed => {
-                let tally = self.window.tally(now);
-                unused || (tally.failed, tally.slow) == (0, 0)
-            }
-            Phase::Open { until } => unused && now >= until,
-            Phase::HalfOpen { .. } => unused,
-            Phase::Forced(_) => false,
-        }
-    }
-}
-
-/// A time too far away to be told is as good as a century.
-fn after(now: Instant, wait: Duration) -> Instant {
-    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-    now + wait.min(CENTURY)
 }

@@ -1,6 +1,7 @@
 use crate::{
     CircuitBreaker, Handle,
-    breaker::{Apart, Ended, Outcome, Ticket},
+    breaker::{Apart, Ticket},
+    machine::{Ended, Outcome},
     table::{ByKey, ByMethod, Common, Hold},
 };
 use purlin_endpoint::{

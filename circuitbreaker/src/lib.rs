@@ -51,6 +51,7 @@ mod handle;
 mod layer;
 #[cfg(test)]
 mod loomed;
+mod machine;
 #[cfg(test)]
 mod model;
 mod state;

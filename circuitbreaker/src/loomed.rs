@@ -11,10 +11,11 @@ mod sync {
 
 use crate::{
     config::CircuitBreaker,
+    machine::{Ended, Outcome},
     state::{Forced, State},
     window::Tally,
 };
-use breaker::{Breaker, Ended, Outcome, Ticket};
+use breaker::{Breaker, Ticket};
 use loom::thread;
 use purlin_endpoint::Backoff;
 use std::{

@@ -2,8 +2,9 @@
 //! million operations and more.
 
 use crate::{
-    breaker::{Breaker, Ended, Outcome, Ticket},
+    breaker::{Breaker, Ticket},
     config::{CircuitBreaker, Span},
+    machine::{Ended, Outcome},
     state::{Forced, State},
     window::Tally,
 };

@@ -2,9 +2,10 @@
 
 use crate::{
     Forced, Open,
-    breaker::{Apart, Breaker, Ended, Moved, Ticket},
+    breaker::{Apart, Breaker, Moved, Ticket},
     config::CircuitBreaker,
     event::{Event, Feed},
+    machine::Ended,
 };
 use purlin_endpoint::{Context, Keyed, Method};
 use std::{

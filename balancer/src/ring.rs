@@ -1,10 +1,10 @@
 //! Consistent hashing with bounded loads.
 
-use xxhash_rust::xxh64::xxh64;
+use twox_hash::XxHash64;
 
 /// A hash on which all processes agree, whatever they run on: XXH64 with seed 0.
 pub fn hash(bytes: &[u8]) -> u64 {
-    xxh64(bytes, 0)
+    XxHash64::oneshot(0, bytes)
 }
 
 /// Points on a circle, each belonging to an instance.
@@ -31,7 +31,7 @@ impl Ring {
                 let points = (POINTS * weight / scale).round() as u32;
                 (0..points).map(move |point| {
                     let seed = u64::from(point);
-                    (xxh64(id.as_bytes(), seed), index)
+                    (XxHash64::oneshot(seed, id.as_bytes()), index)
                 })
             })
             .collect();

@@ -10,7 +10,7 @@ use crate::{
 use purlin_sd::{Instance, Members};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
-use xxhash_rust::xxh64::xxh64;
+use twox_hash::XxHash64;
 
 /// What is kept of an instance for as long as it is there.
 #[derive(Clone, Debug)]

@@ -185,6 +185,11 @@ impl Error {
         self.0.retryable.unwrap_or(self.0.code == Code::Unavailable || self.0.retry_after.is_some())
     }
 
+    /// Whether trying again may help, if [`retryable`](Self::retryable) has said so or not so.
+    pub fn retryability(&self) -> Option<bool> {
+        self.0.retryable
+    }
+
     /// Whether the request certainly never reached a handler.
     pub fn is_unreached(&self) -> bool {
         self.0.unreached

@@ -9,7 +9,7 @@ use crate::{
     retry::Setup,
 };
 use futures_util::future::{Either, Ready, ready};
-use purlin_endpoint::{Call, Classify, Code, Error, Expiring, Service};
+use purlin_endpoint::{Call, Classify, Code, Error, Expiring, Service, Tried};
 use std::{
     mem,
     sync::{Arc, atomic::Ordering::Relaxed},
@@ -151,6 +151,8 @@ impl<C, R> Repeating<C, R> {
         let mut failed = self.failed.take().unwrap_or_else(Failed::first);
         let (go_on, instead) = self.ask(failed.course.made, outcome, advice);
         let wait = if go_on { self.next(&mut failed, next, advice) } else { None };
+        let error = outcome.as_ref().err().and_then(Failure::error);
+        let tried = error.and_then(|error| error.attached::<Tried>()).cloned();
         let taken = mem::replace(outcome, Err(Error::of(Code::Unknown).into()));
         let (Some(wait), Some(request)) = (wait, &mut next.request) else {
             let last = match instead {
@@ -165,7 +167,14 @@ impl<C, R> Repeating<C, R> {
         };
         failed.earlier.push(as_error(taken, advice));
         self.failed = Some(failed);
-        change(request, |context| context.with_attempt(next.before));
+        change(request, |context| {
+            let context = context.with_attempt(next.before);
+            // A balancer further in passes over the instances that have failed.
+            match tried {
+                Some(tried) => context.with(tried),
+                None => context,
+            }
+        });
         Some(if wait.is_zero() { Either::Left(ready(())) } else { Either::Right(sleep(wait)) })
     }
 }

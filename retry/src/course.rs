@@ -33,9 +33,9 @@ impl Advice {
         };
         let plain = Self { helps: unavailable, unreached: false, delay: None, code };
         Some(error.map_or(plain, |error| Self {
-            // An error that is UNAVAILABLE by itself and not retryable says: not again. One that a
-            // layer further in has repeated already is not repeated once more.
-            helps: (error.is_retryable() || unavailable && error.code() != Code::Unavailable)
+            // What the failure itself says counts more than the classifier. One that a layer further
+            // in has repeated already is not repeated once more.
+            helps: error.retryability().unwrap_or(unavailable || error.is_retryable())
                 && error.find::<Attempts>().is_none(),
             unreached: error.is_unreached(),
             delay: error.retry_delay(),

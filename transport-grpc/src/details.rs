@@ -154,11 +154,13 @@ pub(crate) fn write_error(map: &mut HeaderMap, context: &Context, error: &Error)
             map.insert(DETAILS, value);
         }
     }
-    if let Some(delay) = error.retry_delay() {
+    // "Not again" is said whatever delay goes with it, or a proxy would turn it into "again".
+    if error.retryability() == Some(false) && (code == Code::Unavailable || error.retry_delay().is_some())
+    {
+        map.insert(PUSHBACK, HeaderValue::from_static("-1"));
+    } else if let Some(delay) = error.retry_delay() {
         let millis = u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
         map.insert(PUSHBACK, HeaderValue::from(millis));
-    } else if code == Code::Unavailable && !error.is_retryable() {
-        map.insert(PUSHBACK, HeaderValue::from_static("-1"));
     }
 }
 
@@ -271,6 +273,9 @@ mod tests {
         let back = round_trip(&Error::of(Code::Unavailable).retryable(false));
         assert!(!back.is_retryable());
         assert!(round_trip(&Error::of(Code::Unavailable)).is_retryable());
+        let delayed = Error::of(Code::Aborted).retry_after(Duration::from_millis(5));
+        assert!(round_trip(&delayed).is_retryable());
+        assert!(!round_trip(&delayed.retryable(false)).is_retryable());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use crate::script::{MS, READ, Script, Step, WATCH, WRITE};
 use purlin_endpoint::{
     BoxEndpoint, Call as _, Code, Context, Endpoint as _, Error, Layer as _, Request, Service,
-    endpoint_fn,
+    Tried, endpoint_fn,
 };
 use purlin_retry::{Attempts, Budget, Retry};
 use std::{
@@ -219,4 +219,22 @@ async fn a_service_that_is_no_longer_ready_fails_the_attempt_and_not_the_process
     let error = service.call(request).await.unwrap_err();
     assert_eq!((error.code(), probe.calls()), (Code::Unavailable, 1));
     assert_eq!(error.find::<Attempts>().unwrap().earlier().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_been_tried_goes_along_with_the_next_attempt() {
+    let service = endpoint_fn(|context: Context, ()| async move {
+        let tried = context.get::<Tried>().cloned().unwrap_or_default();
+        match tried.ids().count() {
+            2 => Ok(tried),
+            // A balancer says so of the instance that it has called.
+            count => {
+                Err(Error::of(Code::Unavailable).attach(tried.and(format!("instance {count}"))))
+            }
+        }
+    });
+    let layer = Retry::attempts(3).layer().unwrap();
+    let call = layer.layer(service).invoke(Context::new().with_method(&READ), ());
+    let tried = call.await.unwrap();
+    assert!(tried.ids().eq(["instance 0", "instance 1"]));
 }

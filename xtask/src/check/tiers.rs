@@ -15,6 +15,8 @@ enum Tier {
     Middle,
     /// All of them under one name.
     Facade,
+    /// The example that another is built around.
+    Example,
     /// What is run and never depended on.
     Program,
 }
@@ -44,6 +46,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("run", Tier::Middle),
     ("admin", Tier::Middle),
     ("purlin", Tier::Facade),
+    ("examples/greeter", Tier::Example),
     ("examples/", Tier::Program),
     ("bench", Tier::Program),
     ("conformance", Tier::Program),

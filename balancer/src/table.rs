@@ -115,7 +115,7 @@ fn chosen<E>(balance: &Balance, members: &Members<E>) -> Vec<usize> {
     {
         // Those with the highest hashes: who comes or goes changes the choice of one at most.
         chosen.sort_by_cached_key(|index| {
-            std::cmp::Reverse(xxh64(members[*index].instance().id.as_bytes(), seed))
+            std::cmp::Reverse(XxHash64::oneshot(seed, members[*index].instance().id.as_bytes()))
         });
         chosen.truncate(size);
         chosen.sort_unstable();

@@ -22,22 +22,13 @@ pub struct Listed {
 }
 
 /// All cases that fail.
-pub const LISTED: &[Listed] = &[
-    Listed {
-        side: "HTTP listener",
-        case: ("http2/3.5", "Sends invalid connection preface"),
-        reason: "The port speaks HTTP/1.1 as well. What does not begin with HTTP/2's preface is \
+pub const LISTED: &[Listed] = &[Listed {
+    side: "HTTP listener",
+    case: ("http2/3.5", "Sends invalid connection preface"),
+    reason: "The port speaks HTTP/1.1 as well. What does not begin with HTTP/2's preface is \
                  an HTTP/1.1 request, a malformed one here, and is answered with 400 before the \
                  connection is closed. The suite takes that answer for a frame.",
-    },
-    Listed {
-        side: "gRPC listener",
-        case: ("http2/3.5", "Sends invalid connection preface"),
-        reason: "h2 reads the 24 bytes that a preface has and closes the connection. The suite \
-                 sends 30, and where bytes are unread the kernel closes by a reset. That ends the \
-                 connection, as RFC 9113 asks, but the suite counts only an orderly close.",
-    },
-];
+}];
 
 /// The HTTP listener.
 ///

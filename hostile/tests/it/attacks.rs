@@ -254,10 +254,10 @@ async fn run(attack: &Arc<Attack>, [alone, long]: [Duration; 2], beside: Beside)
         assert_eq!(calls.failures, [""; 0], "{name}: the healthy client fails by itself");
     }
     assert_eq!(during.failures, [""; 0], "{name}: the healthy client suffers");
-    assert!(during.times.len() >= 100, "{name}: the healthy client is hardly ever answered");
     assert!(grown <= 64 * MEBIBYTE, "{name}: {grown} bytes more");
     assert!(returned, "{name}: {} files are open, not {descriptors}", target.descriptors());
-    ratio
+    // A p99 of fewer calls is one call's luck.
+    if during.times.len() >= 100 { ratio } else { f64::INFINITY }
 }
 
 async fn all(attacks: Vec<Attack>) {

@@ -98,6 +98,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         how: How::Apt { package: "redis-server" },
         probe: &["--version"],
     },
+    Tool {
+        name: "etcd",
+        variable: "PURLIN_ETCD",
+        how: How::Apt { package: "etcd-server" },
+        probe: &["--version"],
+    },
 ];
 
 /// What the benchmarks need: load generators.

@@ -47,8 +47,10 @@ impl Proxy {
     ///
     /// If there is no free port.
     pub fn start(upstream: SocketAddr) -> io::Result<Self> {
-        // A port that is bound stays ours, and as long as nobody listens on it, it refuses.
-        let held = bound(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        // A port that is bound refuses as long as nobody listens on it, and might then be given to
+        // somebody else, but for a loopback address that nobody else has.
+        let [second, third, fourth] = std::array::from_fn(|_| fastrand::u8(1..255));
+        let held = bound(SocketAddr::from(([127, second, third, fourth], 0)))?;
         let address = held.local_addr()?;
         let (mode, told) = watch::channel(Mode::Pass);
         let run = async move {

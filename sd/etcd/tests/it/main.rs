@@ -1,0 +1,4 @@
+//! What the crate promises, tried.
+
+mod foreign;
+mod options;

@@ -5,6 +5,8 @@ mod h1;
 mod h2load;
 mod idle;
 mod instructions;
+#[cfg(feature = "overload")]
+mod overload;
 mod pb;
 mod process;
 mod serve;
@@ -39,6 +41,9 @@ enum Command {
     Idle(idle::Idle),
     /// Instructions per request, for ratios too close for CPU time.
     Instructions(instructions::Instructions),
+    /// Goodput under overload, simulated, with a concurrency limit and without.
+    #[cfg(feature = "overload")]
+    Overload(overload::Overload),
     /// Runs one server until standard input ends.
     Serve(serve::Serve),
 }
@@ -89,6 +94,8 @@ fn main() -> ExitCode {
         Command::Services(services) => services.run(),
         Command::Idle(idle) => idle.run(),
         Command::Instructions(instructions) => instructions.run(),
+        #[cfg(feature = "overload")]
+        Command::Overload(overload) => overload.run(),
         Command::Serve(serve) => serve.run(),
     };
     match outcome {

@@ -44,10 +44,7 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     Tool {
         name: "consul",
         variable: "PURLIN_CONSUL",
-        how: How::GoPinned {
-            folder: "xtask/go/consul",
-            package: "github.com/hashicorp/consul",
-        },
+        how: How::GoPinned { folder: "xtask/go/consul", package: "github.com/hashicorp/consul" },
         probe: &["version"],
     },
     Tool {

@@ -76,8 +76,9 @@ impl<S: Clone, A: Clone, C> Clone for Limited<S, A, C> {
     }
 }
 
-/// The outcome of a call that didn't get in at once: refused already, or waiting. Only one that
-/// waits is boxed: it can spare the time, and the others the space.
+/// A call that got in at once, or else was refused or waits. Only one that waits is boxed: it can
+/// spare the time, and the others the space.
+type Entering<F, C, Res, Err> = Either<Intercepting<F, Held<C>, Res, Err>, Later<Res, Err>>;
 type Later<Res, Err> = Either<Ready<Result<Res, Err>>, BoxFuture<'static, Result<Res, Err>>>;
 
 impl<S, A, C, Req: Call + Send + 'static> Service<Req> for Limited<S, A, C>
@@ -88,10 +89,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Either<
-        Intercepting<S::Future, Held<C>, S::Response, S::Error>,
-        Later<S::Response, S::Error>,
-    >;
+    type Future = Entering<S::Future, C, S::Response, S::Error>;
 
     #[inline]
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<(), S::Error>> {
@@ -99,11 +97,27 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Req) -> Self::Future {
+    fn call(&mut self, request: Req) -> Self::Future {
         if self.limiter.enter(request.context().criticality()) {
             // The permit is handed over: the first thing done is `Holds::before`, which takes it.
             return Either::Left(self.inner.call(request));
         }
+        self.call_without_room(request)
+    }
+}
+
+impl<S, A, C> Limited<S, A, C> {
+    /// Refuses a call or lets it wait. By now it may also find room after all.
+    #[cold]
+    fn call_without_room<Req: Call + Send + 'static>(
+        &mut self,
+        mut request: Req,
+    ) -> Entering<S::Future, C, S::Response, S::Error>
+    where
+        S: Service<Req, Response: Send, Error: Send, Future: Send> + Clone + Send + 'static,
+        A: Answer<Shed, S::Response, S::Error> + Clone + Send + 'static,
+        C: Classify<S::Response, S::Error> + Clone,
+    {
         let context = request.context();
         let (criticality, deadline) = (context.criticality(), context.deadline());
         let refuse = move |answer: &A, limiter: &Limiter, shed| {

@@ -97,5 +97,6 @@ fn judge(code: Code) -> Option<u64> {
 }
 
 fn micros(limiter: &Limiter, at: Instant) -> u64 {
-    at.saturating_duration_since(limiter.made()).as_micros() as u64 & COMES_ROUND
+    let since = at.saturating_duration_since(limiter.made());
+    (since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())) & COMES_ROUND
 }

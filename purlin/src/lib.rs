@@ -50,12 +50,20 @@ pub use purlin_http_client as http_client;
 pub use purlin_log as log;
 #[cfg(feature = "ratelimit")]
 pub use purlin_ratelimit as ratelimit;
+#[cfg(feature = "ratelimit-redis")]
+pub use purlin_ratelimit_redis as ratelimit_redis;
 #[cfg(feature = "retry")]
 pub use purlin_retry as retry;
 #[cfg(feature = "run")]
 pub use purlin_run as run;
 #[cfg(feature = "sd")]
 pub use purlin_sd as sd;
+#[cfg(feature = "sd-consul")]
+pub use purlin_sd_consul as sd_consul;
+#[cfg(feature = "sd-dns")]
+pub use purlin_sd_dns as sd_dns;
+#[cfg(feature = "sd-etcd")]
+pub use purlin_sd_etcd as sd_etcd;
 #[cfg(feature = "serve")]
 pub use purlin_serve as serve;
 #[cfg(feature = "timeout")]

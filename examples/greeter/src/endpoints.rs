@@ -2,7 +2,8 @@
 
 use crate::service::{Greeter, GreeterError};
 use purlin::{
-    BoxEndpoint, Code, Endpoint, Error, Method, MethodLayer, Streaming, endpoint_fn, log::LogLayer,
+    BoxEndpoint, Code, Endpoint, Error, Method, MethodLayer, Streaming,
+    circuitbreaker::CircuitBreakerLayer, endpoint_fn, log::LogLayer, retry::RetryLayer,
     timeout::TimeoutLayer,
 };
 use std::sync::Arc;
@@ -108,6 +109,24 @@ where
         .layer(log.clone())
         // No call takes longer than this, whatever the caller says.
         .layer(*timeout)
+        .service(inner)
+}
+
+/// What stands between a client's method and the instances that serve it.
+pub fn reaching<Req, S>(
+    breaker: &CircuitBreakerLayer,
+    retry: &RetryLayer,
+    inner: S,
+) -> impl Endpoint<Req, Response = S::Response, Error = Error> + use<Req, S>
+where
+    Req: Clone + Send + Sync + 'static,
+    S: Endpoint<Req, Error = Error> + Sync,
+{
+    ServiceBuilder::new()
+        // When the whole service fails, it is left in peace and its caller told at once.
+        .layer(breaker.clone())
+        // A failure that may be repeated is, with another instance.
+        .layer(retry.clone())
         .service(inner)
 }
 

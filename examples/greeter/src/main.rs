@@ -3,7 +3,12 @@
 
 use clap::Parser;
 use futures_util::FutureExt as _;
-use greeter::{endpoints::Endpoints, service::Polite, transport};
+use greeter::{
+    discovery::{self, Registered},
+    endpoints::Endpoints,
+    service::Polite,
+    transport,
+};
 use purlin::{
     health::Health,
     log::{Format, Level, LogLayer, Logger},
@@ -14,7 +19,7 @@ use purlin::{
 use std::{
     error::Error,
     io::{self, Write as _},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
     time::Duration,
 };
@@ -33,6 +38,12 @@ struct Config {
     /// Where /livez and /readyz are served. Others should not reach it.
     #[arg(long, env = "GREETER_DEBUG_ADDR", default_value = "127.0.0.1:9100")]
     debug_addr: String,
+    /// Where it registers: memory, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
+    #[arg(long, env = "GREETER_REGISTRY", default_value = "memory")]
+    registry: Registered,
+    /// The address that it registers, where that is not the one it listens on.
+    #[arg(long, env = "GREETER_ADVERTISE")]
+    advertise: Option<IpAddr>,
     /// How lines are written: logfmt, json or pretty.
     #[arg(long, env = "GREETER_LOG_FORMAT", default_value = "logfmt")]
     log_format: Format,
@@ -83,6 +94,13 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let debug_port = bind("--debug-addr", &config.debug_addr).await?;
     let ports = (http_port.local_addr()?, grpc_port.local_addr()?, debug_port.local_addr()?);
 
+    // Nobody is sent here before it listens.
+    let at = |address| discovery::advertised(address, config.advertise);
+    let http_entry = config.registry.register(discovery::HTTP, at(ports.0)?)?;
+    let grpc_entry = config.registry.register(discovery::GRPC, at(ports.1)?)?;
+    let http_watch = discovery::watch(discovery::HTTP, http_entry.subscribe(), log.clone());
+    let grpc_watch = discovery::watch(discovery::GRPC, grpc_entry.subscribe(), log.clone());
+
     let server = serving(&log, config.drain.into());
     let (http_server, grpc_server, debug_server) = (server.clone(), server.clone(), server);
     let stopped = Group::new()
@@ -91,7 +109,17 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         .actor("http", |stop| http_server.serve(http_port, http, stop.requested()).map(|_| ()))
         .actor("grpc", |stop| grpc_server.serve(grpc_port, grpc, stop.requested()).map(|_| ()))
         .actor("debug", |stop| debug_server.serve(debug_port, debug, stop.requested()).map(|_| ()))
+        .actor("registration", |stop| async move {
+            tokio::select! {
+                () = stop.requested() => {}
+                () = http_watch => {}
+                () = grpc_watch => {}
+            }
+        })
         .on_stop("readiness", async move { health.set_serving(false) })
+        // A registry that is away drops the entries when their time is over.
+        .on_stop("http entry", async move { drop(http_entry.deregister().await) })
+        .on_stop("grpc entry", async move { drop(grpc_entry.deregister().await) })
         .drain_delay(config.drain_delay.into())
         .deadline(Duration::from(config.drain) + Duration::from_secs(1))
         .run()

@@ -1,0 +1,138 @@
+//! What the crate promises, tried on the networks of this machine, on ports of the tests' own.
+
+use purlin_sd::{
+    Discovery, EmptyAnswer, Instance, Instancer, Registrar, Registry, Snapshot, Source, State,
+    conformance::{Fault, World, check_source},
+};
+use purlin_sd_mdns::Mdns;
+use std::{
+    net::UdpSocket,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// On a port that nobody else has now.
+fn apart() -> Mdns {
+    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
+    Mdns::new().port(port)
+}
+
+fn follow(mdns: &Mdns, service: &str) -> Instancer {
+    Discovery::new().empty(EmptyAnswer::Believe).start(mdns.source(service)).unwrap()
+}
+
+/// Waits until this is seen, and says how long that took.
+async fn seen(instancer: &mut Instancer, what: impl Fn(&Snapshot) -> bool) -> Duration {
+    let started = Instant::now();
+    let wait = async {
+        while !what(&instancer.snapshot()) {
+            instancer.changed().await;
+        }
+    };
+    assert!(timeout(PATIENCE, wait).await.is_ok(), "there is {:?}", instancer.snapshot());
+    started.elapsed()
+}
+
+struct Network {
+    mdns: Mdns,
+    /// Somebody else, who sees what is registered.
+    other: Instancer,
+}
+
+/// There is no registry that could fail, and nobody's hand deletes what a process says of itself.
+impl World for Network {
+    const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+    fn source(&self) -> impl Source {
+        self.mdns.source("conf")
+    }
+
+    fn registry(&self) -> impl Registry {
+        self.mdns.registry("conf")
+    }
+
+    async fn registered(&self) -> Vec<String> {
+        let snapshot = self.other.snapshot();
+        snapshot.instances().iter().map(|instance| instance.id.clone()).collect()
+    }
+
+    async fn delete(&self, id: &str) {
+        unreachable!("{id} is deleted by nobody");
+    }
+
+    async fn fault(&self, fault: Fault) {
+        unreachable!("{fault:?} is not among the faults of a network");
+    }
+
+    async fn heal(&self) {}
+
+    fn faults(&self) -> &'static [Fault] {
+        &[]
+    }
+}
+
+#[tokio::test]
+async fn multicast_dns_passes() {
+    let mdns = apart();
+    let other = follow(&mdns, "conf");
+    check_source(&Network { mdns, other }).await;
+}
+
+#[tokio::test]
+async fn a_goodbye_is_believed_within_about_a_second() {
+    let mdns = apart();
+    let mut instancer = follow(&mdns, "s");
+    for taken_back in [true, false] {
+        let instance = Instance::new("127.0.0.1:7001");
+        let registration = Registrar::new().start(mdns.registry("s"), instance).unwrap();
+        seen(&mut instancer, |snapshot| snapshot.instances().len() == 1).await;
+        if taken_back {
+            registration.deregister().await.unwrap();
+        } else {
+            drop(registration);
+        }
+        let took = seen(&mut instancer, |snapshot| snapshot.instances().is_empty()).await;
+        assert!(took < Duration::from_millis(1500), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_comes_later_is_told_of_those_who_are_there_and_of_no_other_service() {
+    let mdns = apart();
+    let registrations = ["a", "b"].map(|id| {
+        let instance = Instance { id: id.into(), ..Instance::new("127.0.0.1:7001") };
+        Registrar::new().start(mdns.registry("s"), instance).unwrap()
+    });
+    let other = Registrar::new().start(mdns.registry("t"), Instance::new("127.0.0.1:7002"));
+    let other = other.unwrap();
+    for registration in registrations.iter().chain([&other]) {
+        timeout(PATIENCE, registration.registered()).await.unwrap();
+    }
+    let mut instancer = follow(&mdns, "s");
+    seen(&mut instancer, |snapshot| snapshot.instances().len() == 2).await;
+    let found = instancer.snapshot();
+    let ids: Vec<_> = found.instances().iter().map(|instance| instance.id.as_str()).collect();
+    assert_eq!(ids, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn who_serves_at_all_addresses_is_found_at_one_of_them() {
+    let mdns = apart();
+    let mut instancer = follow(&mdns, "s");
+    let instance = Instance { id: "a".into(), ..Instance::new("0.0.0.0:7001") };
+    let _registration = Registrar::new().start(mdns.registry("s"), instance).unwrap();
+    seen(&mut instancer, |snapshot| snapshot.instances().len() == 1).await;
+    let found = instancer.snapshot().instances()[0].address.clone();
+    let found: std::net::SocketAddr = found.parse().unwrap();
+    assert!(found.port() == 7001 && !found.ip().is_unspecified(), "{found}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_announced_is_said() {
+    let registration = Registrar::new().start(apart().registry("a.b"), Instance::new("0.0.0.0:1"));
+    let mut states = registration.unwrap().subscribe();
+    let lost = states.wait_for(|state| matches!(state, State::Lost(_)));
+    assert!(timeout(PATIENCE, lost).await.is_ok());
+}

@@ -1,8 +1,9 @@
 use purlin_http_client::HttpClient;
 use serde_json::Value;
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::Stdio,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
     time::Duration,
 };
 use tokio::{
@@ -10,26 +11,26 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// A Consul agent with all it needs in memory, on ports of its own. It is killed when dropped.
+/// A Consul agent with all it needs in memory, on a loopback address of its own, where no port is
+/// anybody else's. It is killed when dropped.
 pub(crate) struct Agent {
-    ports: [u16; 3],
+    host: Ipv4Addr,
     child: Child,
     client: HttpClient,
 }
 
 impl Agent {
     pub(crate) async fn start() -> Self {
-        // Ports that were free a moment ago; all are held until the last is known.
-        let held = [(); 3].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
-        let ports = held.each_ref().map(|listener| listener.local_addr().unwrap().port());
-        drop(held);
-        let agent = Self { ports, child: spawn(ports), client: HttpClient::new() };
+        static STARTED: AtomicU8 = AtomicU8::new(1);
+        let [.., second, third] = std::process::id().to_be_bytes();
+        let host = Ipv4Addr::new(127, second, third, STARTED.fetch_add(1, Relaxed));
+        let agent = Self { host, child: spawn(host), client: HttpClient::new() };
         agent.ready().await;
         agent
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.ports[0]).into()
+        (self.host, 8500).into()
     }
 
     pub(crate) fn url(&self) -> String {
@@ -43,7 +44,7 @@ impl Agent {
 
     /// Starts it anew, having forgotten everything.
     pub(crate) async fn restart(&mut self) {
-        self.child = spawn(self.ports);
+        self.child = spawn(self.host);
         self.ready().await;
     }
 
@@ -83,16 +84,14 @@ impl Agent {
     }
 }
 
-fn spawn([http, server, serf]: [u16; 3]) -> Child {
+fn spawn(host: Ipv4Addr) -> Child {
     let program = std::env::var_os("PURLIN_CONSUL")
         .expect("PURLIN_CONSUL is the path of a Consul agent; `cargo xtask test` sets it");
     Command::new(program)
-        .args(["agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=n1"])
+        .args(["agent", "-dev", "-node=n1", "-disable-host-node-id", "-log-level=err"])
         .args(["-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1", "-serf-wan-port=-1"])
-        .args(["-disable-host-node-id", "-log-level=err"])
-        .arg(format!("-http-port={http}"))
-        .arg(format!("-server-port={server}"))
-        .arg(format!("-serf-lan-port={serf}"))
+        .arg(format!("-bind={host}"))
+        .arg(format!("-client={host}"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .kill_on_drop(true)

@@ -1,0 +1,6 @@
+//! What the crate promises, tried.
+
+mod answers;
+mod foreign;
+mod server;
+mod suite;

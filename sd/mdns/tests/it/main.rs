@@ -15,8 +15,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// On a port that nobody else has now.
 fn apart() -> Mdns {
-    let port = UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
-    Mdns::new().port(port)
+    Mdns::new().port(free_port())
+}
+
+fn free_port() -> u16 {
+    UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
 }
 
 fn follow(mdns: &Mdns, service: &str) -> Instancer {
@@ -135,4 +138,54 @@ async fn what_cannot_be_announced_is_said() {
     let mut states = registration.unwrap().subscribe();
     let lost = states.wait_for(|state| matches!(state, State::Lost(_)));
     assert!(timeout(PATIENCE, lost).await.is_ok());
+}
+
+/// A process that is killed answers no more, and says no goodbye: here, one whose records live for
+/// two seconds instead of two minutes.
+#[tokio::test]
+async fn who_is_killed_is_gone_when_its_records_have_expired() {
+    let port = free_port();
+    let mut instancer = follow(&Mdns::new().port(port), "s");
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let answer = answer(2);
+    let mut again = tokio::time::interval(Duration::from_millis(100));
+    while instancer.snapshot().instances().is_empty() {
+        tokio::select! {
+            _ = again.tick() => {
+                socket.send_to(&answer, ("224.0.0.251", port)).await.unwrap();
+            }
+            _ = instancer.changed() => {}
+        }
+    }
+    assert_eq!(instancer.snapshot().instances()[0].address, "127.0.0.1:7001");
+    let took = seen(&mut instancer, |snapshot| snapshot.instances().is_empty()).await;
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+/// All records of an instance of the service `s`, with this time to live.
+fn answer(time_to_live: u32) -> Vec<u8> {
+    let name = |name: &str| -> Vec<u8> {
+        let labels = name.split('.').flat_map(|label| {
+            std::iter::once(u8::try_from(label.len()).unwrap()).chain(label.bytes())
+        });
+        labels.chain([0]).collect()
+    };
+    let (service, instance, host) =
+        (name("_s._tcp.local"), name("a._s._tcp.local"), name("h.local"));
+    let srv = [&[0, 0, 0, 0][..], &7001_u16.to_be_bytes(), &host].concat();
+    let records: [(&[u8], u16, u16, &[u8]); 4] = [
+        (&service, 12, 1, &instance),
+        (&instance, 33, 0x8001, &srv),
+        (&instance, 16, 0x8001, b"\x04id=a"),
+        (&host, 1, 0x8001, &[127, 0, 0, 1]),
+    ];
+    let mut answer = vec![0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+    for (name, kind, class, data) in records {
+        answer.extend(name);
+        answer.extend([kind, class].iter().flat_map(|number| number.to_be_bytes()));
+        answer.extend(time_to_live.to_be_bytes());
+        answer.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        answer.extend(data);
+    }
+    answer
 }

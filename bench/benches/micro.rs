@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::process::Command;
 
-use purlin_bench::micro::{Timed, rows};
+use purlin_bench::micro::{Timed, contended, rows};
 use purlin_bench::stats::Spread;
 use purlin_bench::table::Table;
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counted = Command::new(env!("CARGO_BIN_EXE_micro-allocs")).output()?;
     let counted = String::from_utf8(counted.stdout)?;
     let mut timed = Timed::default();
-    rows(&mut timed);
+    rows(&mut timed)?;
     let mut table = Table::new(&["row", "ns/call, 1 thread", "ns/call, 2 threads", "allocs/call"]);
     for (name, one, two) in &timed.rows {
         let allocations =
@@ -27,6 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         table.row([name.clone(), shown(*one), shown(*two), allocations.to_owned()]);
     }
     println!("{table}");
+    println!("{}", contended()?);
     Ok(())
 }
 

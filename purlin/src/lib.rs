@@ -64,6 +64,8 @@ pub use purlin_sd_consul as sd_consul;
 pub use purlin_sd_dns as sd_dns;
 #[cfg(feature = "sd-etcd")]
 pub use purlin_sd_etcd as sd_etcd;
+#[cfg(feature = "sd-mdns")]
+pub use purlin_sd_mdns as sd_mdns;
 #[cfg(feature = "serve")]
 pub use purlin_serve as serve;
 #[cfg(feature = "timeout")]

@@ -155,7 +155,8 @@ pub(crate) fn write_error(map: &mut HeaderMap, context: &Context, error: &Error)
         }
     }
     // "Not again" is said whatever delay goes with it, or a proxy would turn it into "again".
-    if error.retryability() == Some(false) && (code == Code::Unavailable || error.retry_delay().is_some())
+    if error.retryability() == Some(false)
+        && (code == Code::Unavailable || error.retry_delay().is_some())
     {
         map.insert(PUSHBACK, HeaderValue::from_static("-1"));
     } else if let Some(delay) = error.retry_delay() {

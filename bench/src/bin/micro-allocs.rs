@@ -8,13 +8,14 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-fn main() {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut counted = Counted::new(|| {
         let stats = ALLOCATOR.stats();
         stats.allocations + stats.reallocations
     });
-    rows(&mut counted);
+    rows(&mut counted)?;
     for (name, allocations) in &counted.rows {
         println!("{name}\t{allocations}");
     }
+    Ok(())
 }

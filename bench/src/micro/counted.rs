@@ -30,7 +30,7 @@ impl<F: Fn() -> usize> Micro for Counted<F> {
         Setup: Fn() -> Op + Sync,
         Op: AsyncFnMut() -> Out,
     {
-        let Ok(runtime) = Builder::new_current_thread().build() else { return };
+        let Ok(runtime) = Builder::new_current_thread().enable_time().build() else { return };
         let mut op = setup();
         let made = runtime.block_on(async {
             // The first calls may fill caches, which is not what a call costs.

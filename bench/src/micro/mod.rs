@@ -5,10 +5,14 @@
 //! makes. `benches/micro.rs` measures time and `src/bin/micro-allocs.rs` counts
 //! allocations, apart because counting costs time.
 
+mod balancing;
+mod contended;
 mod counted;
+mod resilience;
 mod rows;
 mod timed;
 
+pub use contended::contended;
 pub use counted::Counted;
 pub use rows::rows;
 pub use timed::Timed;

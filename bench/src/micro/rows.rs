@@ -1,6 +1,7 @@
 //! The rows: to add one, call `micro.row` with a name and a maker.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::{Ready, ready};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -14,13 +15,20 @@ use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, layer::layer_fn};
 
-use super::Micro;
+use super::{Micro, balancing, resilience};
 
 /// Measures every row, in the order of the table.
-pub fn rows(micro: &mut impl Micro) {
+///
+/// # Errors
+///
+/// If a row can't be set up.
+pub fn rows(micro: &mut impl Micro) -> Result<(), Box<dyn Error>> {
     functions(micro);
     purlin_stacks(micro);
     tower_stacks(micro);
+    resilience::rows(micro)?;
+    balancing::rows(micro)?;
+    Ok(())
 }
 
 async fn add_one(n: u64) -> Result<u64, Infallible> {

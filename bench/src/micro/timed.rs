@@ -60,7 +60,9 @@ where
 {
     let together = Barrier::new(threads);
     let run = || {
-        let Ok(runtime) = Builder::new_current_thread().build() else { return f64::NAN };
+        let Ok(runtime) = Builder::new_current_thread().enable_time().build() else {
+            return f64::NAN;
+        };
         let mut op = setup();
         runtime.block_on(async {
             together.wait();

@@ -31,3 +31,34 @@ fn a_static_stack_allocates_nothing_and_an_erased_one_once() {
         assert_eq!(counts.get(name), Some(&count), "{name}");
     }
 }
+
+#[test]
+fn a_layer_that_lets_a_call_in_allocates_nothing() {
+    let counts = counts();
+    for (inner, names) in [
+        (
+            "no-op",
+            &[
+                "purlin breaker",
+                "purlin limiter",
+                "purlin limiter, by address",
+                "purlin concurrency",
+                "purlin concurrency, adaptive",
+                "purlin balancer, round robin with ejection, 10000 instances",
+                "purlin balancer, round robin, 10 instances",
+                "purlin balancer, peak EWMA, 10 instances",
+                "purlin balancer, peak EWMA, 10000 instances",
+            ][..],
+        ),
+        // A context that knows its method is one allocation.
+        (
+            "no-op, method named",
+            &["purlin breaker, by method", "purlin retry with budget", "purlin timeout"],
+        ),
+    ] {
+        for name in names {
+            assert_eq!(counts.get(*name), counts.get(inner), "{name}");
+        }
+    }
+    assert_eq!(counts.get("no-op"), Some(&0.0));
+}

@@ -148,11 +148,7 @@ async fn connection(
                 }
                 return client.shutdown().await;
             }
-            Mode::Reset
-            | Mode::Pass
-            | Mode::Rewrite(_)
-            | Mode::Elsewhere(_)
-            | Mode::Delay(_) => {}
+            Mode::Reset | Mode::Pass | Mode::Rewrite(_) | Mode::Elsewhere(_) | Mode::Delay(_) => {}
         }
         let wanted = if let Mode::Elsewhere(other) = now { other } else { upstream };
         let (_, server) = match &mut server {

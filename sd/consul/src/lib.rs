@@ -10,7 +10,7 @@
 //! #     let (mut peer, _) = listener.accept().await?;
 //! #     peer.read(&mut [0; 1024]).await?;
 //! #     let body = r#"[{"Node": {"Node": "n1", "Address": "10.0.0.7"},
-//! #         "Service": {"ID": "greeter", "Address": "", "Port": 9110}, "Checks": []}]"#;
+//! #         "Service": {"ID": "greeter", "Port": 9110, "Tags": ["v2"]}}]"#;
 //! #     let head = "HTTP/1.1 200 OK\r\nx-consul-index: 7\r\ncontent-length";
 //! #     peer.write_all(format!("{head}: {}\r\n\r\n{body}", body.len()).as_bytes()).await?;
 //! #     std::future::pending::<std::io::Result<()>>().await

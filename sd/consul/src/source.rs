@@ -10,6 +10,9 @@ use purlin_sd::{Found, Source};
 use std::{convert::Infallible, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
+/// How long the first query after a pause waits.
+const AFTER_A_PAUSE: Duration = Duration::from_secs(1);
+
 /// Follows one service in Consul.
 #[derive(Clone, Debug)]
 pub struct ConsulSource {
@@ -38,14 +41,18 @@ impl ConsulSource {
         Self { passing, ..self }
     }
 
-    async fn ask(&self, from: Index) -> Result<(Vec<Entry>, Option<u64>), Error> {
-        let (index, wait) = (from.0.to_string(), text(self.consul.wait));
+    async fn ask(
+        &self,
+        from: Index,
+        longest: Duration,
+    ) -> Result<(Vec<Entry>, Option<u64>), Error> {
+        let (index, wait) = (from.0.to_string(), text(longest));
         let mut query = Vec::new();
         let mut thinks = Duration::ZERO;
         if from != Index(0) {
             query.extend([("index", index.as_str()), ("wait", wait.as_str())]);
             // The agent adds up to a sixteenth, so that not all come back at once.
-            thinks = self.consul.wait + self.consul.wait / 16;
+            thinks = longest.saturating_add(longest / 16);
         }
         if self.passing {
             query.push(("passing", "1"));
@@ -68,8 +75,13 @@ impl Source for ConsulSource {
     async fn follow(&mut self, found: &Found) -> Result<Infallible, Error> {
         let mut index = Index::default();
         loop {
-            sleep_until(self.pace.take(Instant::now())).await;
-            let (entries, told) = self.ask(index).await?;
+            let now = Instant::now();
+            let at = self.pace.take(now);
+            sleep_until(at).await;
+            // Servers that were wiped meanwhile count anew, and would let a query wait that goes on
+            // from a higher index, whatever changes. Those wiped while a query waits break it off.
+            let longest = if at > now { AFTER_A_PAUSE } else { Duration::MAX };
+            let (entries, told) = self.ask(index, self.consul.wait.min(longest)).await?;
             index = index.after(told);
             // Old agents know of one tag only.
             let tagged = entries.into_iter().filter(|entry| entry.has(&self.tags));

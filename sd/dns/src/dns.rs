@@ -80,7 +80,7 @@ impl Dns {
     fn new(name: &str, port: Option<u16>) -> Result<Self, Invalid> {
         let name = Name::from_utf8(name)
             .ok()
-            .filter(|name| !name.is_root())
+            .filter(|name| name.num_labels() > 0)
             .ok_or(Invalid { field: "name", why: "is no name in DNS" })?;
         Ok(Self {
             name,

@@ -52,7 +52,10 @@ impl Agent {
     async fn knows_its_node(&self) -> bool {
         let uri = format!("{}/catalog/nodes", self.http).parse().unwrap();
         match self.client.get_bytes(uri, 1 << 16).await {
-            Ok(answer) => answer.body().starts_with(b"[{"),
+            Ok(answer) => {
+                let nodes: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+                nodes.as_array().is_some_and(|nodes| !nodes.is_empty())
+            }
             Err(_) => false,
         }
     }

@@ -182,7 +182,10 @@ pub struct Open {
 
 impl Display for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the circuit breaker is open, try again in {:?}", self.retry_after)
+        // Nobody comes back on the nanosecond.
+        let millis = self.retry_after.as_nanos().div_ceil(1_000_000);
+        let shown = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+        write!(f, "the circuit breaker is open, try again in {shown:?}")
     }
 }
 

@@ -17,12 +17,12 @@ use std::{borrow::Cow, sync::Arc};
 /// # Ok::<_, purlin_endpoint::Invalid>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct RateLimitHandle {
+pub struct Handle {
     state: Arc<State>,
     name: Cow<'static, str>,
 }
 
-impl RateLimitHandle {
+impl Handle {
     pub(crate) fn new(state: Arc<State>) -> Self {
         Self { state, name: Cow::Borrowed("ratelimit") }
     }
@@ -66,7 +66,7 @@ impl RateLimitHandle {
     }
 }
 
-impl Inspect for RateLimitHandle {
+impl Inspect for Handle {
     fn name(&self) -> String {
         self.name.clone().into_owned()
     }

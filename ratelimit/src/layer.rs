@@ -1,5 +1,5 @@
 use crate::{
-    RateLimitHandle,
+    Handle,
     state::{Known, Place, State},
 };
 use futures_util::future::{BoxFuture, Either, FutureExt as _, Ready, ready};
@@ -34,8 +34,8 @@ impl<A> RateLimitLayer<A> {
     }
 
     /// Shows the limit as it is, and changes it while calls run.
-    pub fn handle(&self) -> RateLimitHandle {
-        RateLimitHandle::new(self.state.clone())
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.state.clone())
     }
 }
 

@@ -64,7 +64,7 @@ mod layer;
 mod limit;
 mod state;
 
-pub use handle::RateLimitHandle;
+pub use handle::Handle;
 pub use key::Key;
 pub use layer::{Limited, RateLimitLayer, RateLimited};
 pub use limit::{PerKey, RateLimit};

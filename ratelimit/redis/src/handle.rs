@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 /// Shows how a layer gets on with Redis, and changes its limit while calls run.
 #[derive(Clone, Debug)]
-pub struct RedisRateLimitHandle {
+pub struct Handle {
     state: Arc<State>,
 }
 
-impl RedisRateLimitHandle {
+impl Handle {
     pub(crate) fn new(state: Arc<State>) -> Self {
         Self { state }
     }
@@ -41,7 +41,7 @@ impl RedisRateLimitHandle {
     }
 }
 
-impl Inspect for RedisRateLimitHandle {
+impl Inspect for Handle {
     fn name(&self) -> String {
         format!("ratelimit {}", self.state.name())
     }

@@ -1,4 +1,4 @@
-use crate::{RedisRateLimitHandle, state::State};
+use crate::{Handle, state::State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use purlin_endpoint::{Answer, AsError, AsResponse, Call, Layer, Service};
 use purlin_ratelimit::Limited;
@@ -30,8 +30,8 @@ impl<A> RedisRateLimitLayer<A> {
     }
 
     /// Shows how things are, and changes the limit while calls run.
-    pub fn handle(&self) -> RedisRateLimitHandle {
-        RedisRateLimitHandle::new(self.state.clone())
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.state.clone())
     }
 }
 

@@ -53,7 +53,7 @@ mod limit;
 mod link;
 mod state;
 
-pub use handle::RedisRateLimitHandle;
+pub use handle::Handle;
 pub use layer::{RedisRateLimitLayer, RedisRateLimited};
 pub use limit::{AtRedis, RedisRateLimit, WhenAway};
 pub use link::Change;

@@ -128,7 +128,7 @@ async fn serve_udp(udp: UdpSocket, zone: Arc<Mutex<Zone>>, asked: Arc<watch::Sen
         let fault = shared.0.lock().unwrap().fault;
         let silent = match fault {
             Some(Fault::Hang) => true,
-            Some(Fault::Flapping) => started.elapsed().as_millis() / 50 % 2 == 0,
+            Some(Fault::Flapping) => (started.elapsed().as_millis() / 50).is_multiple_of(2),
             _ => false,
         };
         if silent {

@@ -4,9 +4,10 @@ use http::Uri;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::time::Sleep;
@@ -18,9 +19,39 @@ pub(crate) fn erase<B>(body: B) -> RequestBody
 where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
-        .map_err(|error| BodyFailed(error.into()))
-        .boxed_unsync()
+    Sent { body }.boxed_unsync()
+}
+
+pin_project! {
+    /// A body in our own types. It keeps its size, by which the length of a request is told.
+    struct Sent<B> {
+        #[pin]
+        body: B,
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for Sent<B> {
+    type Data = Bytes;
+    type Error = BodyFailed;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFailed>>> {
+        let frame = ready!(self.project().body.poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            let frame = frame.map_err(|error| BodyFailed(error.into()))?;
+            Ok(frame.map_data(|mut data| data.copy_to_bytes(data.remaining())))
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Tells an error of the request body from all else that hyper reports.

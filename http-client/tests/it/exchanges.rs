@@ -25,6 +25,17 @@ async fn any_body_can_be_sent() {
 }
 
 #[tokio::test]
+async fn a_body_whose_length_is_known_is_sent_with_it() {
+    let server = serve_tcp(false).await;
+    let mut client = HttpClient::new();
+    let request = Request::post(server.uri("/length")).body(Full::new(Bytes::from("full")));
+    let response = client.call(request.unwrap()).await.unwrap();
+    assert_eq!(read(response).await, r#"Some("4")"#);
+    let nothing = client.call(get(server.uri("/length"))).await.unwrap();
+    assert_eq!(read(nothing).await, "None");
+}
+
+#[tokio::test]
 async fn clones_share_connections() {
     let server = serve_tcp(false).await;
     let client = HttpClient::new();

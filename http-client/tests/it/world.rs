@@ -81,6 +81,7 @@ async fn answer(
 ) -> Result<Response<UnsyncBoxBody<Bytes, io::Error>>, Infallible> {
     let body = match request.uri().path() {
         "/echo" => request.into_body().map_err(io::Error::other).boxed_unsync(),
+        "/length" => text(format!("{:?}", request.headers().get("content-length"))),
         "/version" => text(format!("{:?}", request.version())),
         "/never" => pending().await,
         "/stuck" => StreamBody::new(tokio_stream::pending()).boxed_unsync(),

@@ -34,8 +34,8 @@ struct Config {
     /// How the greeter is called.
     #[arg(long, env = "GREETER_TRANSPORT", default_value = "http")]
     transport: Transport,
-    /// Where the greeter is found: memory, file:PATH, consul://HOST:PORT or etcd://HOST:PORT. In
-    /// memory nobody else is, and the addresses are those given here.
+    /// Where the greeter is found: memory, mdns, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
+    /// In memory nobody else is, and the addresses are those given here.
     #[arg(long, env = "GREETER_REGISTRY", default_value = "memory")]
     registry: Registered,
     /// Where it serves HTTP.

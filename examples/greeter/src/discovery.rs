@@ -1,5 +1,6 @@
 //! Where the greeter says that it is there, and where its client finds it.
 
+use http::uri::Authority;
 use purlin::{
     Invalid,
     log::Logger,
@@ -9,6 +10,7 @@ use purlin::{
     },
     sd_consul::{Check, Consul},
     sd_etcd::Etcd,
+    sd_mdns::Mdns,
 };
 use std::{
     io,
@@ -34,31 +36,38 @@ pub enum Registered {
     Consul(Box<Consul>),
     /// `etcd://HOST:PORT`.
     Etcd(Etcd),
+    /// `mdns`: all processes of the local network, with nothing installed.
+    Mdns(Mdns),
 }
 
 impl FromStr for Registered {
-    type Err = String;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let url = |rest| format!("http://{rest}");
-        let wrong = |error: Invalid| format!("{text:?}: {error}");
-        if let Some(path) = text.strip_prefix("file:") {
-            return Ok(Self::File(File::new(path)));
-        }
-        match text.split_once("://") {
-            Some(("consul", rest)) => {
-                Consul::new(url(rest)).map(|it| Self::Consul(Box::new(it))).map_err(wrong)
-            }
-            Some(("etcd", rest)) => Etcd::new([url(rest)]).map(Self::Etcd).map_err(wrong),
-            None if text == "memory" => Ok(Self::Memory(Memory::new())),
-            _ => Err(format!(
-                "{text:?} is none of memory, file:PATH, consul://HOST:PORT, etcd://HOST:PORT"
-            )),
-        }
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        let wrong = "must be memory, mdns, file:PATH, consul://HOST:PORT or etcd://HOST:PORT";
+        Self::named(text).ok_or(wrong)
     }
 }
 
 impl Registered {
+    fn named(text: &str) -> Option<Self> {
+        // Without a port, this would be port 80.
+        let url = |rest: &str| {
+            let address: Authority = rest.parse().ok()?;
+            address.port().map(|_| format!("http://{address}"))
+        };
+        Some(match text.split_once(':') {
+            None if text == "memory" => Self::Memory(Memory::new()),
+            None if text == "mdns" => Self::Mdns(Mdns::new()),
+            Some(("file", path)) if !path.is_empty() => Self::File(File::new(path)),
+            Some(("consul", rest)) => {
+                Self::Consul(Box::new(Consul::new(url(rest.strip_prefix("//")?)?).ok()?))
+            }
+            Some(("etcd", rest)) => Self::Etcd(Etcd::new([url(rest.strip_prefix("//")?)?]).ok()?),
+            _ => return None,
+        })
+    }
+
     /// Registers what listens there, until it is taken back.
     ///
     /// # Errors
@@ -79,6 +88,7 @@ impl Registered {
                 register(consul.registry(service).check(check), instance)
             }
             Self::Etcd(etcd) => register(etcd.registry(service), instance),
+            Self::Mdns(mdns) => register(mdns.registry(service), instance),
         }
     }
 
@@ -94,6 +104,7 @@ impl Registered {
             Self::File(file) => follow(file.source(service)),
             Self::Consul(consul) => follow(consul.source(service)),
             Self::Etcd(etcd) => follow(etcd.source(service)),
+            Self::Mdns(mdns) => follow(mdns.source(service)),
         }
     }
 }
@@ -125,15 +136,22 @@ pub fn advertised(listening: SocketAddr, given: Option<IpAddr>) -> io::Result<So
     Ok(SocketAddr::new(address, listening.port()))
 }
 
-/// Logs what becomes of a registration, for ever.
+/// Logs what becomes of a registration, for ever: one line when it is lost, and one when it is back.
 pub async fn watch(service: &'static str, mut state: watch::Receiver<State>, log: Logger) {
+    let mut lost = false;
     loop {
         let now = state.borrow_and_update().clone();
         match now {
             State::Pending => {}
-            State::Registered => log.info("registered").field("service", service).send(),
+            State::Registered => {
+                lost = false;
+                log.info("registered").field("service", service).send();
+            }
+            // It is tried again every second, which the next line would only repeat.
+            State::Lost(_) if lost => {}
             State::Lost(error) => {
-                let error = format!("{error:#}");
+                lost = true;
+                let error = error.to_string();
                 log.warn("not registered").field("service", service).field("error", &*error).send();
             }
         }

@@ -38,7 +38,7 @@ struct Config {
     /// Where /livez and /readyz are served. Others should not reach it.
     #[arg(long, env = "GREETER_DEBUG_ADDR", default_value = "127.0.0.1:9100")]
     debug_addr: String,
-    /// Where it registers: memory, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
+    /// Where it registers: memory, mdns, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
     #[arg(long, env = "GREETER_REGISTRY", default_value = "memory")]
     registry: Registered,
     /// The address that it registers, where that is not the one it listens on.
@@ -118,8 +118,9 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
         })
         .on_stop("readiness", async move { health.set_serving(false) })
         // A registry that is away drops the entries when their time is over.
-        .on_stop("http entry", async move { drop(http_entry.deregister().await) })
-        .on_stop("grpc entry", async move { drop(grpc_entry.deregister().await) })
+        .on_stop("registration", async move {
+            drop(tokio::join!(http_entry.deregister(), grpc_entry.deregister()));
+        })
         .drain_delay(config.drain_delay.into())
         .deadline(Duration::from(config.drain) + Duration::from_secs(1))
         .run()

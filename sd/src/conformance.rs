@@ -51,6 +51,9 @@ pub trait World: Sync {
 }
 
 /// What happens to a registry.
+///
+/// Each of a world's faults is there when somebody starts, and comes later too. In what order they
+/// come, and together, is tried with random numbers in this crate's own tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing listens.
@@ -73,6 +76,10 @@ pub enum Fault {
     Flapping,
     /// It has lost its data.
     Wiped,
+    /// An hour has passed at once, as when this process was suspended. `tokio::time::advance` does
+    /// it, between `pause` and `resume` where time is real. All clocks of the runtime jump, so a
+    /// world with this fault has a test of its own.
+    Jump,
 }
 
 /// Checks a registry in all that is promised.

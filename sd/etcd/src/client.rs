@@ -4,7 +4,7 @@ use crate::Etcd;
 use futures_util::{Stream, StreamExt, stream};
 use prost::Message;
 use purlin_endpoint::{Code, Error};
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, error::Error as StdError, future::Future, time::Duration};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
@@ -85,8 +85,8 @@ impl Client {
     async fn open(etcd: &Etcd, member: &Endpoint) -> Result<Self, Error> {
         let connected = answered(etcd.patience, member.connect()).await?;
         let channel = connected.map_err(|error| {
-            Error::new(Code::Unavailable, format!("{} can't be reached", member.uri()))
-                .caused_by(error)
+            let why = format!("{} can't be reached: {}", member.uri(), deepest(&error));
+            Error::new(Code::Unavailable, why).caused_by(error)
         })?;
         let mut client = Self { channel, token: None, patience: etcd.patience };
         if let Some(user) = &etcd.user {
@@ -272,5 +272,18 @@ fn revision(header: Option<ResponseHeader>) -> Result<i64, Error> {
 
 fn failed(status: Status) -> Error {
     let code = Code::from_number(i32::from(status.code()).into());
-    Error::of(code).public(format!("etcd: {}", status.message())).caused_by(status)
+    let why = match status.source() {
+        // It is etcd that says this.
+        None => format!("etcd: {}", status.message()),
+        Some(source) => format!("etcd: {}: {}", status.message(), deepest(source)),
+    };
+    Error::of(code).public(why).caused_by(status)
+}
+
+/// The cause that has no cause: those above it say little more than that something has failed.
+fn deepest<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error
 }

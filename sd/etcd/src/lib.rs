@@ -47,10 +47,17 @@
 //!   key goes with the lease. Taken back, the lease is revoked, which leaves a key alone that
 //!   somebody else has written since.
 //! - If two register under one id, the later one is found, until it goes.
+//!
+//! # Features
+//!
+//! - `rustls`: members behind `https`, their certificates checked against the web's authorities or
+//!   against [one's own](Etcd::ca), and a [certificate to show them](Etcd::identity).
 
 mod client;
 mod registry;
 mod source;
+#[cfg(feature = "rustls")]
+mod tls;
 
 pub use registry::EtcdRegistry;
 pub use source::EtcdSource;
@@ -66,6 +73,8 @@ pub struct Etcd {
     user: Option<User>,
     prefix: String,
     patience: Duration,
+    #[cfg(feature = "rustls")]
+    tls: tls::Tls,
 }
 
 #[derive(Clone)]
@@ -75,12 +84,12 @@ struct User {
 }
 
 impl Etcd {
-    /// The cluster with these members, such as `http://127.0.0.1:2379`. Instances are below
-    /// `/services/` unless [`prefix`](Self::prefix) says otherwise.
+    /// The cluster with these members, such as `http://127.0.0.1:2379`, or `https` with the feature
+    /// `rustls`. Instances are below `/services/` unless [`prefix`](Self::prefix) says otherwise.
     ///
     /// # Errors
     ///
-    /// If there is no endpoint, or one that is no `http` address.
+    /// If there is no endpoint, or one that is no such address.
     pub fn new(endpoints: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Invalid> {
         let members: Vec<Endpoint> = endpoints
             .into_iter()
@@ -90,7 +99,14 @@ impl Etcd {
             return Err(Invalid { field: "endpoints", why: "must name at least one" });
         }
         let (prefix, patience) = ("/services/".to_owned(), Duration::from_secs(2));
-        Ok(Self { members, user: None, prefix, patience })
+        Ok(Self {
+            members,
+            user: None,
+            prefix,
+            patience,
+            #[cfg(feature = "rustls")]
+            tls: tls::Tls::default(),
+        })
     }
 
     /// Who to be, where etcd asks for it.
@@ -128,10 +144,18 @@ impl Etcd {
 }
 
 fn member(endpoint: String) -> Result<Endpoint, Invalid> {
-    let member = Endpoint::from_shared(endpoint).ok().filter(|member| {
-        member.uri().scheme_str() == Some("http") && member.uri().host().is_some()
-    });
-    member.ok_or(Invalid { field: "endpoints", why: "must be like http://127.0.0.1:2379" })
+    let wrong = |why| Invalid { field: "endpoints", why };
+    let unlike = || wrong("must be like http://127.0.0.1:2379");
+    let member = Endpoint::from_shared(endpoint).map_err(|_| unlike())?;
+    let uri = member.uri();
+    match uri.scheme_str().filter(|_| uri.host().is_some()) {
+        Some("http") => Ok(member),
+        #[cfg(feature = "rustls")]
+        Some("https") => tls::Tls::default().on(&member).map_err(|_| unlike()),
+        #[cfg(not(feature = "rustls"))]
+        Some("https") => Err(wrong("can be https with the feature rustls only")),
+        _ => Err(unlike()),
+    }
 }
 
 impl fmt::Debug for Etcd {

@@ -6,6 +6,8 @@ use purlin_sd::{
 };
 use std::{path::PathBuf, time::Duration};
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 struct InMemory(Memory);
 
 impl World for InMemory {
@@ -28,14 +30,17 @@ impl World for InMemory {
     }
 
     async fn fault(&self, fault: Fault) {
-        assert_eq!(fault, Fault::Wiped);
-        self.0.wipe();
+        match fault {
+            Fault::Wiped => self.0.wipe(),
+            Fault::Jump => tokio::time::advance(HOUR).await,
+            other => unreachable!("{other:?} is not among the faults of memory"),
+        }
     }
 
     async fn heal(&self) {}
 
     fn faults(&self) -> &'static [Fault] {
-        &[Fault::Wiped]
+        &[Fault::Wiped, Fault::Jump]
     }
 }
 
@@ -86,6 +91,11 @@ impl World for InFile {
             Fault::Garbage => r#"{"conf": [{"addr"#,
             Fault::Errors => r#"{"conf": [{"adress": "127.0.0.1:1"}]}"#,
             Fault::Wiped => "{}",
+            Fault::Jump => {
+                tokio::time::pause();
+                tokio::time::advance(HOUR).await;
+                return tokio::time::resume();
+            }
             other => unreachable!("{other:?} is not among the faults of a file"),
         };
         std::fs::copy(self.path(), self.away()).ok();
@@ -100,7 +110,7 @@ impl World for InFile {
     }
 
     fn faults(&self) -> &'static [Fault] {
-        &[Fault::Garbage, Fault::Errors, Fault::Wiped]
+        &[Fault::Garbage, Fault::Errors, Fault::Wiped, Fault::Jump]
     }
 }
 

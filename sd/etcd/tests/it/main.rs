@@ -2,3 +2,5 @@
 
 mod foreign;
 mod options;
+#[cfg(feature = "rustls")]
+mod pki;

@@ -1,5 +1,7 @@
 //! What needs no etcd.
 
+#[cfg(feature = "rustls")]
+use crate::pki::Authority;
 use purlin_endpoint::Code;
 use purlin_sd::{Instance, Registrar, State};
 use purlin_sd_etcd::Etcd;
@@ -8,10 +10,38 @@ use purlin_sd_etcd::Etcd;
 fn etcd_1_a_cluster_has_a_member_and_each_an_address() {
     let none: [&str; 0] = [];
     assert_eq!(Etcd::new(none).unwrap_err().why, "must name at least one");
-    for wrong in ["", "127.0.0.1:2379", "https://127.0.0.1:2379", "http://", "http:///x"] {
+    for wrong in ["", "127.0.0.1:2379", "ftp://127.0.0.1:2379", "http://", "http:///x", "https://"]
+    {
         assert_eq!(Etcd::new([wrong]).unwrap_err().field, "endpoints", "{wrong}");
     }
     assert!(Etcd::new(["http://127.0.0.1:2379", "http://etcd.example:2379"]).is_ok());
+}
+
+#[cfg(not(feature = "rustls"))]
+#[test]
+fn https_without_tls_is_refused_with_the_reason() {
+    let refused = Etcd::new(["https://127.0.0.1:2379"]).unwrap_err();
+    assert_eq!(refused.to_string(), "endpoints can be https with the feature rustls only");
+}
+
+#[cfg(feature = "rustls")]
+#[test]
+fn etcd_3_certificates_that_make_no_sense_are_refused_when_they_are_given() {
+    let member = "https://127.0.0.1:2379";
+    let etcd = |member| Etcd::new([member]).unwrap();
+    let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for pem in ["", "no PEM", broken] {
+        assert_eq!(etcd(member).ca(pem).unwrap_err().field, "ca", "{pem}");
+        assert_eq!(etcd(member).identity(pem, pem).unwrap_err().field, "identity", "{pem}");
+    }
+    let (a, b) = (Authority::new("a"), Authority::new("b"));
+    let ((a_certificate, a_key), (_, b_key)) = (a.sign("127.0.0.1"), b.sign("127.0.0.1"));
+    let mixed = etcd(member).identity(&a_certificate, b_key).unwrap_err();
+    assert_eq!(mixed.to_string(), "identity must be a certificate and its key as PEM");
+    let etcd_with_key = etcd(member).identity(a_certificate, &a_key).unwrap();
+    assert!(!format!("{:?}", etcd_with_key.source("s")).contains("PRIVATE"));
+    let open = etcd("http://127.0.0.1:2379").ca(a.pem()).unwrap_err();
+    assert_eq!(open.to_string(), "endpoints must be https where certificates are given");
 }
 
 #[test]

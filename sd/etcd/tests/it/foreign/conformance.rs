@@ -65,11 +65,16 @@ impl World for Real {
             Fault::Garbage => Mode::Rewrite(|bytes| bytes.iter_mut().for_each(|b| *b ^= 0x5a)),
             Fault::Flapping => Mode::Flap,
             Fault::Down | Fault::Backwards | Fault::Compacted => Mode::Refuse,
-            Fault::Wiped => Mode::Pass,
+            Fault::Wiped | Fault::Jump => Mode::Pass,
         });
         match fault {
             Fault::Backwards | Fault::Wiped => self.server.wipe().await,
             Fault::Compacted => self.server.compact().await,
+            Fault::Jump => {
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(3600)).await;
+                tokio::time::resume();
+            }
             _ => {}
         }
     }
@@ -104,4 +109,9 @@ async fn etcd_passes() {
         worlds.push(Real::new(Arc::new(Server::start().await), faults).await);
     }
     join_all(worlds.iter().map(check)).await;
+}
+
+#[tokio::test]
+async fn etcd_passes_when_the_clock_jumps() {
+    check(&Real::new(Arc::new(Server::start().await), &[Fault::Jump]).await).await;
 }

@@ -6,6 +6,8 @@ mod outages;
 mod registry;
 mod server;
 mod source;
+#[cfg(feature = "rustls")]
+mod tls;
 
 use purlin_sd::{Discovery, EmptyAnswer, Instance, Instancer, Registrar, Registration};
 use purlin_sd_etcd::Etcd;

@@ -58,14 +58,25 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start() -> Self {
+        let server = Self::spawn("http", Vec::new());
+        server.ready().await;
+        server
+    }
+
+    /// One that speaks TLS, with the options for that. It may take a while until it is ready.
+    #[cfg(feature = "rustls")]
+    pub(super) fn secure(options: Vec<String>) -> Self {
+        Self::spawn("https", options)
+    }
+
+    fn spawn(scheme: &'static str, options: Vec<String>) -> Self {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         // Both are held at once, so that they differ.
         let [address, peers] = [free(), free()].map(|port| port.local_addr().unwrap());
         let folder = tempfile::tempdir().unwrap();
-        let child = Mutex::new(spawn(address, peers, &folder.path().join("0")));
-        let server = Self { child, address, peers, folder };
-        server.ready().await;
-        server
+        let clients = format!("{scheme}://{address}");
+        let child = Mutex::new(spawn(&clients, peers, &folder.path().join("0"), &options));
+        Self { child, address, peers, folder }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -95,7 +106,8 @@ impl Server {
 
     /// Starts it again, without waiting, as it doesn't let this one in any more.
     pub(super) fn spawn_again(&self) {
-        let child = spawn(self.address, self.peers, &self.folder.path().join("0"));
+        let clients = format!("http://{}", self.address);
+        let child = spawn(&clients, self.peers, &self.folder.path().join("0"), &[]);
         *self.child.lock().unwrap() = child;
     }
 
@@ -181,16 +193,17 @@ impl Drop for Server {
     }
 }
 
-fn spawn(clients: SocketAddr, peers: SocketAddr, folder: &Path) -> Child {
+fn spawn(clients: &str, peers: SocketAddr, folder: &Path, options: &[String]) -> Child {
     let program = std::env::var_os("PURLIN_ETCD")
         .expect("PURLIN_ETCD names no etcd; `cargo xtask test` sets it");
-    let (clients, peers) = (format!("http://{clients}"), format!("http://{peers}"));
+    let peers = format!("http://{peers}");
     Command::new(program)
         .arg("--data-dir")
         .arg(folder)
         .args(["--name", "n1", "--initial-cluster", &format!("n1={peers}")])
-        .args(["--listen-client-urls", &clients, "--advertise-client-urls", &clients])
+        .args(["--listen-client-urls", clients, "--advertise-client-urls", clients])
         .args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers])
+        .args(options)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

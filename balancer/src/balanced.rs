@@ -79,9 +79,9 @@ where
             Ok(chosen) => chosen,
             Err(none) => return Intercepting::refused(Err(none.into())),
         };
-        let tried = request.context().get::<Tried>().cloned();
-        let guard =
-            Outstanding { load, picked, classify: self.classify.clone(), failed: false, tried };
+        let (context, classify) = (request.context(), self.classify.clone());
+        let (deadline, tried) = (context.deadline(), context.get::<Tried>().cloned());
+        let guard = Outstanding { load, picked, deadline, classify, failed: None, tried };
         Intercepting::admitted(guard, request, |request| Invoke::new(service, request))
     }
 }
@@ -91,8 +91,10 @@ pub struct Outstanding<C> {
     load: InFlight,
     /// When it was picked, where that matters.
     picked: Option<Instant>,
+    deadline: Option<Instant>,
     classify: C,
-    failed: bool,
+    /// `None` until it is answered.
+    failed: Option<bool>,
     tried: Option<Tried>,
 }
 
@@ -111,7 +113,7 @@ where
     C: Classify<Res, Err>,
 {
     fn response(&mut self, outcome: &mut Result<Res, Err>) {
-        self.failed = self.classify.classify(outcome).failed;
+        self.failed = Some(self.classify.classify(outcome).failed);
         // Whoever tries again learns from the error where not to.
         if let Err(error) = outcome
             && let Some(error) = (error as &mut dyn Any).downcast_mut::<Error>()
@@ -123,15 +125,18 @@ where
     }
 
     fn end(self, end: End<'_>) {
-        let failed = match end.how() {
-            How::Returned => self.failed,
-            How::Streamed(result) => result.is_err_and(|error| error.code().is_fault()),
-            // Who gave up says nothing of the instance, and a panic is on this side.
+        let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let (failed, streamed) = match end.how() {
+            How::Returned => (self.failed.unwrap_or_default(), false),
+            How::Streamed(result) => (result.is_err_and(|error| error.code().is_fault()), true),
+            // An instance that never answers is found by the calls whose time is over.
+            How::Dropped if is_over() => (true, self.failed.is_some()),
+            // Who gave up before says nothing of the instance, and a panic is on this side.
             How::Dropped | How::Panicked => return,
         };
         let load = &self.load.0;
         // How long a stream lasted says nothing of how fast the instance is.
-        if let (Some(picked), How::Returned) = (self.picked, end.how()) {
+        if let (Some(picked), false) = (self.picked, streamed) {
             let now = end.at(picked);
             load.latency().observe(now.saturating_duration_since(picked), failed, now);
         }

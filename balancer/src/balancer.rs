@@ -277,8 +277,8 @@ impl<E: Send + Sync> Owner for State<E> {
         let mut known = table.known.clone();
         let changed = with_records(&mut known, |records| eject(ejection, records, index, now));
         // If too many are out already, this is asked again after as many failures more.
-        load.forgive();
         if changed {
+            load.forgive();
             self.make(table.members.clone(), known, now);
         }
     }

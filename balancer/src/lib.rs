@@ -40,7 +40,7 @@
 //! around this finds another.
 //!
 //! Clones share everything. A call counts as in flight until its stream has ended; one that is
-//! dropped is not held against its instance.
+//! dropped is not held against its instance, unless its deadline has passed.
 //!
 //! [`spill`], [`eject`], [`sweep`] and [`hash`] are the decisions themselves, for use elsewhere.
 

@@ -94,11 +94,16 @@ impl Load {
         }
         self.failures.fetch_add(1, Relaxed);
         let consecutive = self.consecutive.fetch_add(1, Relaxed).saturating_add(1);
-        if consecutive >= patience
+        if consecutive.is_multiple_of(patience)
             && let Some(owner) = self.shared.owner.upgrade()
         {
             owner.failing(self);
         }
+    }
+
+    /// Whether the last call that ended has failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.consecutive.load(Relaxed) > 0
     }
 
     /// Forgets the failures in a row, as when the instance is taken out or comes back.

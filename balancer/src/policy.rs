@@ -72,6 +72,9 @@ pub(crate) struct Ask {
 /// 2016) as HAProxy has it.
 const BOUND: f64 = 1.25;
 
+/// How far one that is well is looked for: no pick takes long, however many there are.
+const NEAR: usize = 32;
+
 impl Group {
     pub(crate) fn new<'a>(
         rule: Rule,
@@ -110,13 +113,13 @@ impl Group {
             Rule::Random => among(ask.draw, count),
             Rule::Weighted => self.by_weight(turn.fetch_add(1, Relaxed)),
             Rule::LeastRequest => {
-                self.better(ask.draw, |it| f64::from(it.load.in_flight() + 1) / it.weight)
+                self.better(ask.draw, |it, in_flight| f64::from(in_flight + 1) / it.weight)
             }
             Rule::PeakEwma => {
                 let now = ask.now?;
-                self.better(ask.draw, |it| {
+                self.better(ask.draw, |it, in_flight| {
                     let latency = f64::from(it.load.latency().micros(now));
-                    latency * f64::from(it.load.in_flight() + 1) / it.weight
+                    latency * f64::from(in_flight + 1) / it.weight
                 })
             }
             Rule::ConsistentHash => match ask.key {
@@ -130,8 +133,8 @@ impl Group {
         candidates.find(|candidate| allowed(candidate)).or(self.candidates.get(first))
     }
 
-    /// The better of two that are drawn.
-    fn better(&self, draw: u64, cost: impl Fn(&Candidate) -> f64) -> usize {
+    /// The better of two that are drawn, by a cost that depends on the calls in flight.
+    fn better(&self, draw: u64, cost: impl Fn(&Candidate, u32) -> f64) -> usize {
         let count = self.candidates.len();
         let first = among(draw, count);
         if count == 1 {
@@ -139,8 +142,31 @@ impl Group {
         }
         // Any but the first: both halves of the draw are random by themselves.
         let second = (first + 1 + among(draw << 32, count - 1)) % count;
-        let cost = |index: usize| cost(&self.candidates[index]);
-        if cost(second) < cost(first) { second } else { first }
+        let in_flight = |index: usize| self.candidates[index].load.in_flight();
+        let (mut of_first, mut of_second) = (in_flight(first), in_flight(second));
+        // Who fails at once has nothing in flight, which must not look like having time.
+        match (self.is_failing(first), self.is_failing(second)) {
+            (false, false) => {}
+            (true, false) => of_first = of_first.max(of_second),
+            (false, true) => of_second = of_second.max(of_first),
+            (true, true) => return self.well_after(first).unwrap_or(second),
+        }
+        let first_costs = cost(&self.candidates[first], of_first);
+        if cost(&self.candidates[second], of_second) < first_costs { second } else { first }
+    }
+
+    fn is_failing(&self, index: usize) -> bool {
+        self.candidates[index].load.is_failing()
+    }
+
+    /// One whose last call has not failed, if there is any near.
+    ///
+    /// Where several instances are bad and only some may be taken out, both that are drawn are often
+    /// bad ones. Beside a good one they still stand by what they cost, so that they come back.
+    #[cold]
+    fn well_after(&self, index: usize) -> Option<usize> {
+        let count = self.candidates.len();
+        (1..count.min(NEAR)).map(|step| (index + step) % count).find(|it| !self.is_failing(*it))
     }
 
     /// Turns are spread evenly over the sum of weights: the multiples of the golden ratio never

@@ -2,10 +2,15 @@
 
 use crate::world::{Called, Does, World, ask, instances, method, settle, world};
 use purlin_balancer::{Balance, Balancer, Ejection};
-use purlin_endpoint::{Code, Context};
+use purlin_endpoint::{Code, Context, Endpoint as _};
 use purlin_sd::Instance;
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+const MS: Duration = Duration::from_millis(1);
 
 const BAD: Does = Does { takes: Duration::ZERO, fails: Some(Code::Internal), hangs: false };
 
@@ -33,6 +38,48 @@ async fn five_failures_in_a_row_take_an_instance_out_for_thirty_seconds() {
     sleep(Duration::from_secs(2)).await;
     calls(&balancer, 10).await;
     assert_eq!(world.seen()["10.0.0.3:1"], 1);
+}
+
+/// Calls that nobody waits for longer than this; the balancer is told of it or not.
+async fn calls_within(balancer: &Balancer<Called>, count: usize, told: bool) {
+    const PATIENCE: Duration = Duration::from_millis(100);
+    let service = method(balancer);
+    for _ in 0..count {
+        let context = Context::new();
+        let context = if told { context.with_timeout(PATIENCE) } else { context };
+        let _ = timeout(PATIENCE, service.invoke(context, ())).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_answers_is_taken_out_by_the_calls_whose_time_is_over() {
+    let world = world(10).await;
+    world.set("10.0.0.3:1", Does { hangs: true, ..Does::default() });
+    let balancer = world.balance(Balance::round_robin()).await;
+    calls_within(&balancer, 100, false).await;
+    assert_eq!(world.seen()["10.0.0.3:1"], 10, "who gives up before says nothing");
+    calls_within(&balancer, 100, true).await;
+    assert_eq!(world.seen()["10.0.0.3:1"], 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_ones_that_may_not_be_taken_out_get_no_calls_by_failing_at_once() {
+    let world = world(5).await;
+    instances(5).for_each(|it| world.set(&it.id, Does { takes: MS * 10, ..Does::default() }));
+    // Only one of the three may be out by default.
+    ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"].map(|id| world.set(id, BAD));
+    let balancer = world.balance(Balance::default()).await;
+    let mut running = JoinSet::new();
+    for _ in 0..10_000 {
+        let service = method(&balancer);
+        running.spawn(async move { ask(&service).await });
+        // sleeps: time is paused, and some ten calls are in flight.
+        sleep(MS).await;
+    }
+    running.join_all().await;
+    let seen = world.seen();
+    let bad: u64 = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"].map(|id| seen[id]).iter().sum();
+    assert!(bad <= 50, "{seen:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,17 +113,23 @@ impl Discovery {
                     tokio::select! {
                         biased;
                         Ok(()) = seen.changed() => {
-                            if let Some((set, left_out)) = seen.borrow_and_update().clone() {
-                                keeper.found(set, left_out, Instant::now());
-                                failures = 0;
-                            }
+                            hear(&mut seen, &mut keeper);
+                            failures = 0;
                         }
                         Err(failed) = &mut follow => break failed,
-                        () = due(&keeper) => keeper.pass(Instant::now()),
+                        // What the source has found just now comes first: it may end a doubt.
+                        () = due(&keeper) => if !unheard(&seen) {
+                            keeper.pass(Instant::now());
+                        },
                     }
                     publish(&served, &keeper);
                 }
             };
+            // What it found right before it failed stands, and must not be heard of any later.
+            if unheard(&seen) {
+                hear(&mut seen, &mut keeper);
+                failures = 0;
+            }
             let now = Instant::now();
             keeper.failed(failed, now);
             publish(&served, &keeper);
@@ -139,6 +145,16 @@ impl Discovery {
                 }
             }
         }
+    }
+}
+
+fn unheard(seen: &watch::Receiver<Option<Set>>) -> bool {
+    seen.has_changed().is_ok_and(|changed| changed)
+}
+
+fn hear(seen: &mut watch::Receiver<Option<Set>>, keeper: &mut Keeper) {
+    if let Some((set, left_out)) = seen.borrow_and_update().clone() {
+        keeper.found(set, left_out, Instant::now());
     }
 }
 

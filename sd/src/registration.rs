@@ -121,8 +121,8 @@ impl Registrar {
             let mut registry = registry;
             tokio::select! {
                 biased;
-                // An owner who is gone without a word has aborted this task.
-                _ = stopped => {}
+                // An owner who is gone without a word takes nothing back: this task is aborted.
+                Ok(()) = stopped => {}
                 never = self.supervise(&mut registry, &instance, &standing) => match never {},
             }
             // Nobody may be left to hear of it.

@@ -5,6 +5,7 @@ mod corpus;
 mod deadlines;
 mod differential;
 mod exhaustion;
+mod failover;
 mod frames;
 mod healthy;
 mod target;

@@ -58,24 +58,24 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn start() -> Self {
-        let server = Self::spawn("http", Vec::new());
+        let server = Self::spawn("http", &[]);
         server.ready().await;
         server
     }
 
     /// One that speaks TLS, with the options for that. It may take a while until it is ready.
     #[cfg(feature = "rustls")]
-    pub(super) fn secure(options: Vec<String>) -> Self {
+    pub(super) fn secure(options: &[String]) -> Self {
         Self::spawn("https", options)
     }
 
-    fn spawn(scheme: &'static str, options: Vec<String>) -> Self {
+    fn spawn(scheme: &str, options: &[String]) -> Self {
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         // Both are held at once, so that they differ.
         let [address, peers] = [free(), free()].map(|port| port.local_addr().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let clients = format!("{scheme}://{address}");
-        let child = Mutex::new(spawn(&clients, peers, &folder.path().join("0"), &options));
+        let child = Mutex::new(spawn(&clients, peers, &folder.path().join("0"), options));
         Self { child, address, peers, folder }
     }
 

@@ -25,13 +25,13 @@ impl Secure {
             path.to_str().unwrap().to_owned()
         };
         let (certificate, key) = authority.sign("127.0.0.1");
-        let options = vec![
+        let options = [
             "--client-cert-auth".to_owned(),
             format!("--trusted-ca-file={}", write("ca.pem", &authority.pem())),
             format!("--cert-file={}", write("etcd.pem", &certificate)),
             format!("--key-file={}", write("etcd.key", &key)),
         ];
-        let secure = Self { server: Server::secure(options), authority, _folder: folder };
+        let secure = Self { server: Server::secure(&options), authority, _folder: folder };
         found(&mut follow(&secure.trusted(), "s"), &[]).await;
         secure
     }

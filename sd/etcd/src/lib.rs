@@ -51,7 +51,7 @@
 //! # Features
 //!
 //! - `rustls`: members behind `https`, their certificates checked against the web's authorities or
-//!   against [one's own](Etcd::ca), and a [certificate to show them](Etcd::identity).
+//!   one's own by `Etcd::ca`; and a certificate to show them, by `Etcd::identity`.
 
 mod client;
 mod registry;

@@ -52,7 +52,8 @@ impl Etcd {
     }
 
     /// Shows members this certificate, which may be a chain, and proves it with its key, both given
-    /// as PEM: for an etcd with `--client-cert-auth`.
+    /// as PEM: for an etcd with `--client-cert-auth`. To one that does not accept it, connections
+    /// break; its log says why.
     ///
     /// # Errors
     ///

@@ -46,10 +46,11 @@ impl Secure {
     }
 }
 
-/// What is said of why nothing is found there.
+/// Why nothing is found there.
 async fn why_not(etcd: &Etcd) -> (Code, String) {
     let mut instancer = follow(etcd, "s");
     let seen = timeout(PATIENCE, instancer.changed()).await.unwrap();
+    assert!(!seen.is_known(), "nobody is let in: {seen:?}");
     let error = seen.error().expect("it can't be asked");
     (error.code(), error.message().to_owned())
 }
@@ -66,7 +67,7 @@ async fn who_has_a_certificate_finds_and_registers_in_an_etcd_that_has_one() {
 }
 
 #[tokio::test]
-async fn who_trusts_or_is_trusted_by_somebody_else_is_told_so() {
+async fn who_trusts_somebody_else_is_told_so_and_who_is_not_trusted_is_not_let_in() {
     let secure = Secure::start().await;
     let (stranger, address) = (Authority::new("another"), secure.server.address());
     let wrong =
@@ -80,7 +81,8 @@ async fn who_trusts_or_is_trusted_by_somebody_else_is_told_so() {
     let nobody = secure.etcd().ca(secure.authority.pem()).unwrap();
     let unknown = nobody.clone().identity(certificate, key).unwrap();
     for etcd in [nobody, unknown] {
-        let (_, why) = why_not(&etcd).await;
-        assert!(why.contains("received fatal alert"), "{why}");
+        // Why, is a matter of luck: etcd says so and closes the connection, which is still being
+        // written to, as in TLS 1.3 a client has begun to speak before it is known.
+        why_not(&etcd).await;
     }
 }

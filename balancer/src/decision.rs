@@ -49,14 +49,16 @@ pub struct NoEndpoints {
 impl fmt::Display for NoEndpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seen, filtered, failed, known, registry } = self;
-        f.write_str("no instance can be called")?;
-        if !known {
-            f.write_str(": the registry has not answered yet")?;
+        if *known {
+            write!(
+                f,
+                "of {seen} instances {filtered} are filtered and {failed} failed to be set up"
+            )?;
         } else {
-            write!(f, ": seen {seen}, filtered {filtered}, failed to set up {failed}")?;
+            f.write_str("the registry has not answered yet")?;
         }
         match registry {
-            Some(error) => write!(f, ", and the registry is in trouble: {error}"),
+            Some(error) => write!(f, "; the registry is in trouble: {error}"),
             None => Ok(()),
         }
     }

@@ -34,7 +34,7 @@ async fn a_refusal_says_what_kept_the_instances_out() {
     let balancer = world(3).await.balance(Balance::random().filter(|_| false)).await;
     let error = ask(&method(&balancer)).await.unwrap_err();
     let said = error.find::<NoEndpoints>().unwrap().to_string();
-    assert_eq!(said, "no instance can be called: seen 3, filtered 3, failed to set up 0");
+    assert_eq!(said, "of 3 instances 3 are filtered and 0 failed to be set up");
 }
 
 #[tokio::test(start_paused = true)]

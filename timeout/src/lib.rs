@@ -33,12 +33,16 @@
 //! that is not declared as streaming a server knows only the first; and where an attempt was made
 //! again, the stream of the later one is not cut by the layer.
 //!
-//! Clones of a layer share nothing: each call has its own time. It needs a tokio runtime with its
-//! timer on.
+//! Clones of a layer share its limit, which a [`Handle`] changes; each call has its own time. It needs
+//! a tokio runtime with its timer on.
 //!
 //! # Features
 //!
 //! - `serde`: reads and writes a [`Timeout`] as `{"limit": "250ms"}`.
+
+mod handle;
+
+pub use handle::Handle;
 
 use purlin_endpoint::{
     Answer, AsError, AsResponse, Call, Code, Error, Expiring, Invalid, Layer, Service,
@@ -71,10 +75,15 @@ impl Timeout {
     ///
     /// If the limit is zero, with which no call could succeed.
     pub fn layer(self) -> Result<TimeoutLayer, Invalid> {
+        self.check()?;
+        Ok(TimeoutLayer { handle: Handle::new(self), answer: AsError })
+    }
+
+    fn check(self) -> Result<(), Invalid> {
         if self.limit.is_zero() {
             return Err(Invalid { field: "limit", why: "must be more than zero" });
         }
-        Ok(TimeoutLayer { timeout: self, answer: AsError })
+        Ok(())
     }
 
     /// When a call that comes now must have ended, and what is said of it if it has not.
@@ -110,16 +119,21 @@ struct Admitted {
 /// Limits the time of the calls that it wraps.
 ///
 /// `A` says how a refusal becomes the outcome: an error, or what [`respond`](Self::respond) makes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct TimeoutLayer<A = AsError> {
-    timeout: Timeout,
+    handle: Handle,
     answer: A,
 }
 
 impl<A> TimeoutLayer<A> {
     /// Answers a call whose time is over with a response instead of an error.
     pub fn respond<F>(self, respond: F) -> TimeoutLayer<AsResponse<F>> {
-        TimeoutLayer { timeout: self.timeout, answer: AsResponse::new(respond) }
+        TimeoutLayer { handle: self.handle, answer: AsResponse::new(respond) }
+    }
+
+    /// Reads and changes the limit while calls run.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 }
 
@@ -127,14 +141,14 @@ impl<A: Clone, S> Layer<S> for TimeoutLayer<A> {
     type Service = Timed<S, A>;
 
     fn layer(&self, inner: S) -> Timed<S, A> {
-        Timed { timeout: self.timeout, answer: self.answer.clone(), inner }
+        Timed { handle: self.handle.clone(), answer: self.answer.clone(), inner }
     }
 }
 
 /// A service whose calls have a limited time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Timed<S, A = AsError> {
-    timeout: Timeout,
+    handle: Handle,
     answer: A,
     inner: S,
 }
@@ -159,7 +173,7 @@ where
         let known = request.context().deadline();
         // The clock is read here and not taken from the call's start: an attempt has the time from
         // now on, and what has waited further out may have waited too long.
-        let admitted = match self.timeout.admit(known, Instant::now()) {
+        let admitted = match self.handle.config().admit(known, Instant::now()) {
             Ok(admitted) => admitted,
             Err(refusal) => return Expiring::expired(refusal, self.answer.clone()),
         };

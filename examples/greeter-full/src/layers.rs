@@ -87,7 +87,7 @@ impl Layers {
             // More calls than there is room for would make all of them slow.
             .layer(self.room.clone())
             // No call takes longer than this, whatever the caller says; those further in see it.
-            .layer(self.timeout)
+            .layer(self.timeout.clone())
             .service(inner)
     }
 
@@ -109,13 +109,14 @@ impl Layers {
             // What may be repeated is, within a budget, so that a bad moment is not seen.
             .layer(self.retry.clone())
             // An attempt that hangs leaves time for another.
-            .layer(self.attempt)
+            .layer(self.attempt.clone())
             .service(inner)
     }
 
     /// What the debug port shows.
     pub(crate) fn inspected(&self) -> Vec<Arc<dyn Inspect>> {
         vec![
+            Arc::new(self.timeout.handle()),
             Arc::new(self.rate.handle()),
             Arc::new(self.room.handle()),
             Arc::new(self.breaker.handle()),

@@ -108,7 +108,7 @@ where
         // One line for each call, refused ones too.
         .layer(log.clone())
         // No call takes longer than this, whatever the caller says.
-        .layer(*timeout)
+        .layer(timeout.clone())
         .service(inner)
 }
 

@@ -1,4 +1,6 @@
-use purlin_endpoint::{BoxError, Code, Context, Endpoint, Error, Layer as _, Request, endpoint_fn};
+use purlin_endpoint::{
+    BoxError, Code, Context, Endpoint, Error, Inspect as _, Layer as _, Request, endpoint_fn,
+};
 use purlin_timeout::{TimedOut, Timeout};
 use std::{
     convert::Infallible,
@@ -125,7 +127,7 @@ async fn a_call_that_never_yields_its_budget_ends_in_time_too() {
 async fn the_error_type_of_any_service_stays_what_it_is() {
     let layer = Timeout::new(SECOND).layer().unwrap();
     let foreign = ServiceBuilder::new()
-        .layer(layer)
+        .layer(layer.clone())
         .service_fn(|_: http::Request<()>| pending::<Result<(), BoxError>>());
     let late: BoxError = foreign.oneshot(http::Request::new(())).await.unwrap_err();
     assert_eq!(late.to_string(), "no answer within 1s");
@@ -135,4 +137,20 @@ async fn the_error_type_of_any_service_stays_what_it_is() {
         .service_fn(|_: http::Request<()>| pending::<Result<String, Infallible>>());
     let response = infallible.oneshot(http::Request::new(())).await;
     assert_eq!(response, Ok("no answer within 1s".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_changes_the_limit_of_calls_that_come_later() {
+    let layer = Timeout::new(Duration::from_secs(1)).layer().unwrap();
+    let (handle, clone) = (layer.handle(), layer.clone());
+    let nap = clone.layer(endpoint_fn(|_: Context, seconds: u64| async move {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        Ok::<_, Error>(())
+    }));
+    let begun = nap.invoke(Context::new(), 2);
+    assert_eq!(handle.update(Timeout::new(Duration::ZERO)).unwrap_err().field, "limit");
+    assert_eq!(begun.await.unwrap_err().code(), Code::DeadlineExceeded);
+    handle.update(Timeout::new(Duration::from_secs(3))).unwrap();
+    assert!(nap.invoke(Context::new(), 2).await.is_ok());
+    assert_eq!(handle.snapshot(), r#"{"limit":"3s"}"#);
 }

@@ -144,7 +144,7 @@ async fn a_handle_changes_the_limit_of_calls_that_come_later() {
     let layer = Timeout::new(Duration::from_secs(1)).layer().unwrap();
     let (handle, clone) = (layer.handle(), layer.clone());
     let nap = clone.layer(endpoint_fn(|_: Context, seconds: u64| async move {
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        sleep(Duration::from_secs(seconds)).await;
         Ok::<_, Error>(())
     }));
     let begun = nap.invoke(Context::new(), 2);

@@ -94,13 +94,13 @@ async fn a_member_that_falls_silent_is_noticed_within_seconds_and_the_next_is_as
         // Whichever it follows, it does not hear of what changes then.
         silent.set(Mode::Hang);
         let id = silent.address().to_string();
+        let mut all: Vec<String> =
+            instancer.snapshot().instances().iter().map(|i| i.id.clone()).collect();
+        all.push(id.clone());
+        all.sort();
         server
             .put(&format!("/services/s/{id}"), &serde_json::to_string(&instance(&id)).unwrap())
             .await;
-        let mut all: Vec<String> =
-            instancer.snapshot().instances().iter().map(|i| i.id.clone()).collect();
-        all.push(id);
-        all.sort();
         let took = found(&mut instancer, &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
         assert!(took < Duration::from_secs(6), "{took:?}");
         silent.set(Mode::Pass);

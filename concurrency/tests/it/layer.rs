@@ -76,7 +76,7 @@ async fn a_handle_shows_what_goes_on() {
     assert_eq!(shown, expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_panic_gives_the_permit_back_and_the_next_gets_it() {
     let layer = ConcurrencyLimit::new(1).queue(1).layer().unwrap();
     let handle = layer.handle();

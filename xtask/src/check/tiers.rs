@@ -39,6 +39,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("concurrency", Tier::Middle),
     ("timeout", Tier::Middle),
     ("auth", Tier::Middle),
+    ("auth/", Tier::Middle),
     ("log", Tier::Middle),
     ("metrics", Tier::Middle),
     ("tracing", Tier::Middle),

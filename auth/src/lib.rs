@@ -1,0 +1,24 @@
+//! Who calls, and whether they may.
+//!
+//! ```
+//! use purlin_auth::{Principal, Scheme};
+//! use purlin_endpoint::Context;
+//!
+//! let ada = Principal::new(Scheme::Jwt, "ada").roles(["admin"]);
+//! let context = Context::default().with(ada);
+//! assert_eq!(context.get::<Principal>().unwrap().name(), "ada");
+//! assert!(context.outgoing().get::<Principal>().is_none());
+//! ```
+//!
+//! A layer that authenticates puts a [`Principal`] into the context, and nothing else does: what a
+//! caller says of itself in other headers counts for nothing. A call without proof is refused with
+//! [`Unauthenticated`], one that is not permitted with [`Denied`]. Neither tells the caller why, but
+//! for the words of the standard; the reason is in the error's sources, for the log.
+
+mod credentials;
+mod principal;
+mod refusal;
+
+pub use credentials::{Credentials, extract, inject};
+pub use principal::{Principal, Scheme};
+pub use refusal::{Denied, Unauthenticated};

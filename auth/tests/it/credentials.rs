@@ -1,0 +1,36 @@
+//! What callers show, on its way in and out.
+
+use http::{HeaderMap, HeaderValue};
+use purlin_auth::{Credentials, extract, inject};
+use purlin_endpoint::Context;
+
+const ADA: HeaderValue = HeaderValue::from_static("Bearer ada");
+const BOB: HeaderValue = HeaderValue::from_static("Bearer bob");
+
+#[test]
+fn several_credentials_are_none_that_can_be_read() {
+    let mut headers = HeaderMap::new();
+    headers.append("authorization", ADA);
+    headers.append("authorization", BOB);
+    let context = extract(&headers, Context::new()).unwrap();
+    assert_eq!(context.get::<Credentials>().unwrap().value(), None);
+}
+
+#[test]
+fn credentials_never_show_where_they_are_printed() {
+    assert_eq!(format!("{:?}", Credentials::bearer("swordfish")), "Credentials");
+}
+
+#[test]
+fn a_callers_credentials_stay_behind_unless_they_are_put_back() {
+    let incoming = HeaderMap::from_iter([(http::header::AUTHORIZATION, ADA)]);
+    let context = extract(&incoming, Context::new()).unwrap();
+
+    let mut headers = HeaderMap::new();
+    inject(&context.outgoing(), &mut headers).unwrap();
+    assert!(headers.is_empty());
+
+    let again = context.get::<Credentials>().unwrap().clone();
+    inject(&context.outgoing().with(again), &mut headers).unwrap();
+    assert_eq!(headers, incoming);
+}

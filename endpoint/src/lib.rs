@@ -34,6 +34,7 @@
 //! - `serde`: configurations in files; [`duration`] for fields of your own.
 //! - `conformance`: the test kit that every layer of Purlin runs through, for your own.
 
+mod attempts;
 mod backoff;
 mod boxed;
 mod carrier;
@@ -68,6 +69,7 @@ mod tried;
 
 #[cfg(feature = "http")]
 pub use crate::http::{ByGrpcStatus, ByStatus};
+pub use attempts::Attempts;
 pub use backoff::Backoff;
 pub use boxed::BoxEndpoint;
 pub use carrier::Carrier;

@@ -1,10 +1,10 @@
 //! One attempt after the other: what tower's retry asks before and after each.
 
 use crate::{
-    Attempts, Failure, Replay, TimedOut,
-    attempts::{AsFailure, as_error},
+    Failure, Replay, TimedOut,
     budget::Grant,
     course::{Advice, Course},
+    failure::{AsFailure, as_error, keep},
     limit::{Limit, change},
     retry::Setup,
 };
@@ -162,7 +162,7 @@ impl<C, R> Repeating<C, R> {
                     Err(instead.into())
                 }
             };
-            *outcome = Attempts::keep(last, failed.earlier);
+            *outcome = keep(last, failed.earlier);
             return None;
         };
         failed.earlier.push(as_error(taken, advice));

@@ -1,7 +1,7 @@
 //! The decision after each attempt: again, when, or not at all.
 
-use crate::{Attempts, Failure, Retry};
-use purlin_endpoint::{Classify, Code};
+use crate::{Failure, Retry};
+use purlin_endpoint::{Attempts, Classify, Code};
 use std::time::Duration;
 
 /// What a failure says about another attempt.

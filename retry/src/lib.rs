@@ -66,9 +66,9 @@
 //! a budget by being built [on one](Retry::layer_on) [`Purse`].
 
 mod attempt;
-mod attempts;
 mod budget;
 mod course;
+mod failure;
 mod handle;
 mod hedge;
 mod latencies;
@@ -77,10 +77,11 @@ mod race;
 mod replay;
 mod retry;
 
-pub use attempts::{Attempts, Failure, TimedOut};
 pub use budget::{Budget, Grant, Purse};
+pub use failure::{Failure, TimedOut};
 pub use handle::{HedgeHandle, RetryHandle};
 pub use hedge::{Hedge, HedgeLayer, Hedged};
+pub use purlin_endpoint::Attempts;
 pub use replay::{Cloned, Replay};
 pub use retry::{Retried, Retry, RetryLayer};
 

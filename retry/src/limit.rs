@@ -1,6 +1,6 @@
 //! What retries and hedges do alike: know a repeated call, mark one, and limit an attempt.
 
-use crate::{TimedOut, attempts::AsFailure};
+use crate::{TimedOut, failure::AsFailure};
 use purlin_endpoint::{Call, Context, Expiring, Method, Request, StreamLimit};
 use std::{mem, time::Duration};
 use tokio::time::Instant;

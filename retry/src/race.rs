@@ -1,8 +1,11 @@
 //! Attempts side by side, and the first good answer.
 
 use crate::{
-    Attempts, Failure, Hedge, Replay, TimedOut, attempts::as_error, course::Advice,
-    handle::HedgeState, limit::change,
+    Failure, Hedge, Replay, TimedOut,
+    course::Advice,
+    failure::{as_error, keep},
+    handle::HedgeState,
+    limit::change,
 };
 use futures_util::{StreamExt as _, future::Either, stream::FuturesUnordered};
 use purlin_endpoint::{Call, Classify, Code, Error, Service};
@@ -143,7 +146,7 @@ impl<Res, Err: Failure> Failed<Res, Err> {
     fn then(self, outcome: Result<Res, Err>) -> Result<Res, Err> {
         let mut earlier = self.earlier;
         earlier.extend(self.last.map(|(outcome, advice)| as_error(outcome, advice)));
-        Attempts::keep(outcome, earlier)
+        keep(outcome, earlier)
     }
 }
 

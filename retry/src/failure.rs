@@ -1,52 +1,6 @@
 use crate::course::Advice;
-use purlin_endpoint::{Answer, BoxError, Code, Error};
+use purlin_endpoint::{Answer, Attempts, BoxError, Code, Error};
 use std::{fmt, time::Duration};
-
-/// What became of the earlier attempts, in an error that a retry or a hedge returns.
-///
-/// The error is the last attempt's own, or what a callback put in its place, and this is found in
-/// it: `error.find::<Attempts>()`. A response that counted as a failure stands here as an error
-/// with its code. It displays all of them, for the log: `last (previously: first; second)`.
-#[derive(Debug)]
-pub struct Attempts {
-    earlier: Vec<Error>,
-    last: String,
-}
-
-impl Attempts {
-    /// What the earlier attempts failed with, in their order.
-    pub fn earlier(&self) -> &[Error] {
-        &self.earlier
-    }
-
-    /// Puts the earlier failures into the outcome of the last attempt, if it is an error.
-    pub(crate) fn keep<Res, Err>(outcome: Result<Res, Err>, earlier: Vec<Error>) -> Result<Res, Err>
-    where
-        Err: Failure,
-    {
-        if earlier.is_empty() {
-            return outcome;
-        }
-        outcome.map_err(|last| {
-            let last: Error = last.into();
-            let text = format!("{last:#}");
-            Err::from(last.attach(Self { earlier, last: text }))
-        })
-    }
-}
-
-impl fmt::Display for Attempts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (previously: ", self.last)?;
-        for (index, error) in self.earlier.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "; " };
-            write!(f, "{gap}{error:#}")?;
-        }
-        f.write_str(")")
-    }
-}
-
-impl std::error::Error for Attempts {}
 
 /// An error that can say whether trying again may help: an [`Error`], or a box that may hold one.
 ///
@@ -100,6 +54,18 @@ impl From<TimedOut> for Error {
 /// The failure of an earlier attempt, as it is remembered.
 pub(crate) fn as_error<Res, Err: Failure>(outcome: Result<Res, Err>, advice: Advice) -> Error {
     outcome.map_or_else(Into::into, |_| Error::of(advice.code))
+}
+
+/// The outcome of the last attempt, with the failures of the earlier ones if it is an error.
+pub(crate) fn keep<Res, Err: Failure>(
+    outcome: Result<Res, Err>,
+    earlier: Vec<Error>,
+) -> Result<Res, Err> {
+    // What has failed once only comes out as it was: a box that holds a foreign error too.
+    if earlier.is_empty() {
+        return outcome;
+    }
+    outcome.map_err(|last| Attempts::keep(earlier, last.into()).into())
 }
 
 /// Makes a [`TimedOut`] the [`Error`] that every [`Failure`] can hold.

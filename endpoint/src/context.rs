@@ -1,8 +1,8 @@
-use crate::{Criticality, Method, Peer, Reply, RequestId};
+use crate::{Baggage, Criticality, Method, Notes, Peer, Reply, RequestId, Trace};
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
-/// What is known about a call besides its message: deadline, method, peer, request id, and values.
+/// What is known about a call besides its message: deadline, method, peer, ids, and values.
 ///
 /// It is handed on explicitly, immutable, and cheap to clone; an empty one allocates nothing.
 ///
@@ -28,9 +28,12 @@ struct Facts {
     method: Option<&'static Method>,
     peer: Option<Peer>,
     request_id: Option<RequestId>,
+    trace: Option<Trace>,
+    baggage: Baggage,
     attempt: u32,
     criticality: Criticality,
     reply: Reply,
+    notes: Notes,
 }
 
 /// A value of the user's, in front of those that were there before it.
@@ -107,6 +110,20 @@ impl Context {
         self
     }
 
+    /// Says where the call stands in a distributed trace.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Trace) -> Self {
+        self.facts_mut().trace = Some(trace);
+        self
+    }
+
+    /// Gives the call names and values to hand on.
+    #[must_use]
+    pub fn with_baggage(mut self, baggage: Baggage) -> Self {
+        self.facts_mut().baggage = baggage;
+        self
+    }
+
     /// Says how many attempts at the same call came before this one.
     #[must_use]
     pub fn with_attempt(mut self, previous: u32) -> Self {
@@ -125,6 +142,13 @@ impl Context {
     #[must_use]
     pub fn with_reply(mut self, reply: Reply) -> Self {
         self.facts_mut().reply = reply;
+        self
+    }
+
+    /// Has the layers further in write down what they do. Only who reads it does this.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Notes) -> Self {
+        self.facts_mut().notes = notes;
         self
     }
 
@@ -153,6 +177,16 @@ impl Context {
         self.facts.as_ref()?.request_id.as_ref()
     }
 
+    /// Where the call stands in a distributed trace, if it is traced.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.facts.as_ref()?.trace.as_ref()
+    }
+
+    /// The names and values that travel with the call.
+    pub fn baggage(&self) -> &Baggage {
+        self.facts.as_ref().map_or(&Baggage::EMPTY, |facts| &facts.baggage)
+    }
+
     /// How many attempts at the same call came before this one: zero for the first.
     pub fn attempt(&self) -> u32 {
         self.facts.as_ref().map_or(0, |facts| facts.attempt)
@@ -170,16 +204,26 @@ impl Context {
         self.facts.as_ref().map_or(&Reply::NOWHERE, |facts| &facts.reply)
     }
 
+    /// Where layers write down what they do with the call.
+    ///
+    /// Where nobody has opened notes, what is written goes nowhere.
+    pub fn notes(&self) -> &Notes {
+        self.facts.as_ref().map_or(&Notes::CLOSED, |facts| &facts.notes)
+    }
+
     /// What a call to another service gets from this one.
     ///
-    /// The deadline, the request id and the criticality go along; the method, the peer, the
-    /// attempt, the reply and all values stay behind, so that nothing is passed on by accident.
+    /// The deadline, the request id, the place in the trace with its baggage, and the criticality go
+    /// along; the method, the peer, the attempt, the reply, the notes and all values stay behind, so
+    /// that nothing is passed on by accident.
     pub fn outgoing(&self) -> Self {
         let Some(facts) = &self.facts else { return Self::new() };
         Self {
             facts: Some(Arc::new(Facts {
                 deadline: facts.deadline,
                 request_id: facts.request_id.clone(),
+                trace: facts.trace.clone(),
+                baggage: facts.baggage.clone(),
                 criticality: facts.criticality,
                 ..Facts::default()
             })),
@@ -197,6 +241,7 @@ impl fmt::Debug for Context {
                 .field("method", &facts.method.map(ToString::to_string))
                 .field("peer", &facts.peer)
                 .field("request_id", &facts.request_id)
+                .field("trace", &facts.trace)
                 .field("attempt", &facts.attempt)
                 .field("criticality", &facts.criticality);
         }
@@ -207,6 +252,7 @@ impl fmt::Debug for Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{SpanId, TraceId};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -234,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_out_is_the_deadline_the_request_id_and_the_criticality() {
+    fn what_goes_out_is_the_deadline_the_ids_the_baggage_and_the_criticality() {
         static METHOD: Method = Method::unary("a.B", "C");
         let deadline = Instant::now();
         let context = Context::default()
@@ -242,6 +288,9 @@ mod tests {
             .with_method(&METHOD)
             .with_peer(Peer::Memory)
             .with_request_id("abc".parse().unwrap())
+            .with_trace(Trace::new(TraceId::new(7).unwrap(), SpanId::new(8).unwrap()))
+            .with_baggage(Baggage::default().with("tenant", "acme"))
+            .with_notes(Notes::open())
             .with_attempt(3)
             .with_criticality(Criticality::Sheddable)
             .with_reply(Reply::open());
@@ -250,6 +299,9 @@ mod tests {
         assert_eq!(outgoing.deadline(), Some(deadline));
         assert_eq!(outgoing.request_id().unwrap().as_str(), "abc");
         assert_eq!(outgoing.criticality(), Criticality::Sheddable);
+        assert_eq!(outgoing.trace(), context.trace());
+        assert_eq!(outgoing.baggage().get("tenant"), Some("acme"));
+        assert!(!outgoing.notes().is_open());
         assert_eq!((outgoing.method(), outgoing.peer(), outgoing.attempt()), (None, None, 0));
         outgoing.reply().header("x-b", "2");
         assert_eq!(context.reply().take().headers, [("x-a".to_owned(), "1".to_owned())]);

@@ -1,9 +1,10 @@
 use crate::{
-    Call, End, How, clock,
+    Call, End, How, Within, clock,
     end::{EndSlot, Parked},
 };
 use pin_project_lite::pin_project;
 use std::{
+    any,
     convert::Infallible,
     fmt,
     future::Future,
@@ -36,6 +37,14 @@ pub trait Intercept<Req> {
     ///
     /// The refusal: the inner service is not called.
     fn before(self: &Arc<Self>, request: &mut Req) -> Result<Self::Guard, Self::Refusal>;
+
+    /// What the layer is called in a call's [`Notes`](crate::Notes): the name of its type, unless
+    /// it says another.
+    fn name(&self) -> &'static str {
+        let name = any::type_name::<Self>();
+        let name = name.split_once('<').map_or(name, |(name, _)| name);
+        name.rsplit_once("::").map_or(name, |(_, name)| name)
+    }
 }
 
 /// What happens when a call that was let in is answered, and when it ends.
@@ -219,10 +228,13 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
-        match self.intercept.before(&mut request) {
+        let within = request.context().notes().enter(|| self.intercept.name());
+        let mut call = match self.intercept.before(&mut request) {
             Ok(guard) => Intercepting::admitted(guard, request, |request| self.inner.call(request)),
             Err(refusal) => Intercepting::refused(self.answer.answer(refusal)),
-        }
+        };
+        call.armed.within = within;
+        call
     }
 }
 
@@ -232,19 +244,21 @@ struct Armed<G: Guard<Res, Err>, Res, Err> {
     guard: Option<G>,
     slot: Option<EndSlot>,
     panicked: bool,
+    /// Where the call's notes are read, says in them when the call has left the layer.
+    within: Option<Within>,
     outcome: PhantomData<fn() -> (Res, Err)>,
 }
 
 impl<G: Guard<Res, Err>, Res, Err> Armed<G, Res, Err> {
     #[inline]
     fn none() -> Self {
-        Self { guard: None, slot: None, panicked: false, outcome: PhantomData }
+        Self { guard: None, slot: None, panicked: false, within: None, outcome: PhantomData }
     }
 
     #[inline]
     fn new(guard: G, request: &impl Call) -> Self {
         let slot = request.slot().map(|slot| slot.0.clone());
-        Self { guard: Some(guard), slot, ..Self::none() }
+        Self { guard: Some(guard), slot, panicked: false, within: None, outcome: PhantomData }
     }
 
     /// Does work of the call in its scope, and notes whether it panics.
@@ -278,12 +292,13 @@ impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Armed<G, Res, Err> {
         }
         mem::forget(noting);
         let Some(guard) = self.guard.take() else { return };
+        let waiting = Waiting { guard, within: self.within.take(), outcome: PhantomData };
         let back = match self.slot.take() {
-            Some(slot) if outcome.is_ok() => slot.park(guard, Waiting::<G, Res, Err>::boxed),
-            _ => Some(guard),
+            Some(slot) if outcome.is_ok() => slot.park(waiting, Waiting::<G, Res, Err>::boxed),
+            _ => Some(waiting),
         };
-        if let Some(guard) = back {
-            guard.end(End::new(How::Returned));
+        if let Some(waiting) = back {
+            waiting.guard.end(End::new(How::Returned));
         }
     }
 }
@@ -301,12 +316,14 @@ impl<G: Guard<Res, Err>, Res, Err> Drop for Armed<G, Res, Err> {
 /// A guard that waits for the end of its stream.
 struct Waiting<G, Res, Err> {
     guard: G,
+    /// Kept until the guard has ended.
+    within: Option<Within>,
     outcome: PhantomData<fn() -> (Res, Err)>,
 }
 
 impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Waiting<G, Res, Err> {
-    fn boxed(guard: G) -> Box<dyn Parked> {
-        Box::new(Self { guard, outcome: PhantomData })
+    fn boxed(self) -> Box<dyn Parked> {
+        Box::new(self)
     }
 }
 
@@ -317,7 +334,9 @@ impl<G: Guard<Res, Err>, Res, Err> Parked for Waiting<G, Res, Err> {
     }
 
     fn end(self: Box<Self>, end: End<'_>) {
-        self.guard.end(end);
+        let Self { guard, within, .. } = *self;
+        guard.end(end);
+        drop(within);
     }
 }
 

@@ -60,11 +60,13 @@ mod intercept;
 #[cfg(feature = "keyed")]
 mod keyed;
 mod method;
+mod notes;
 mod peer;
 mod reply;
 mod request;
 mod request_id;
 mod stream;
+mod trace;
 mod tried;
 
 #[cfg(feature = "http")]
@@ -91,6 +93,7 @@ pub use intercept::{
 #[cfg(feature = "keyed")]
 pub use keyed::Keyed;
 pub use method::{Kind, Method};
+pub use notes::{Note, Notes, Within};
 pub use peer::Peer;
 pub use reply::{Reply, ReplyParts};
 pub use request::{Call, Request, Slot, StreamLimit};
@@ -98,4 +101,5 @@ pub use request_id::{InvalidRequestId, RequestId};
 pub use stream::Streaming;
 pub use tower_layer::Layer;
 pub use tower_service::Service;
+pub use trace::{Baggage, SpanId, Trace, TraceId};
 pub use tried::Tried;

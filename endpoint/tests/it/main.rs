@@ -5,6 +5,7 @@ mod conformance;
 mod ends;
 mod go_kit;
 mod intercept;
+mod notes;
 mod panics;
 mod stacks;
 mod ui;

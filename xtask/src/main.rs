@@ -36,8 +36,8 @@ enum Command {
     Test(test::Options),
     /// Check, then test; a failed check counts as one failure in the last line.
     Ci,
-    /// Install every foreign program and say where it is.
-    Tools,
+    /// Install the foreign programs and say where they are.
+    Tools(tools::Options),
     /// Install the load generators and run the benchmarks in release mode.
     Bench(bench::Options),
     /// Run every foreign suite against both transports and write docs/conformance.md.
@@ -81,7 +81,7 @@ fn run(command: &Command) -> Result<bool, String> {
         Command::Ci => ci(&workspace),
         Command::Test(options) => Ok(test::run(&workspace, options, test::Size::Short)),
         Command::Soak(options) => Ok(test::run(&workspace, options, test::Size::Long)),
-        Command::Tools => tools::table(&workspace),
+        Command::Tools(options) => tools::table(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Conformance => conformance::run(&workspace),
     }

@@ -1,23 +1,39 @@
-//! Foreign programs that tests and benchmarks talk to: which, how they are had, where they are.
+//! Foreign programs that tests and benchmarks talk to: how they are had, where they are.
 //!
-//! They live outside the tree, one folder per name and version, so that a fresh clone finds what
-//! another one has built. A test learns a program's path from an environment variable.
+//! Whatever a program is made of, it ends as one executable file, and a test learns the path of
+//! that file from an environment variable. What is built lives outside the tree, one folder per
+//! name and version, so that a fresh clone finds what another one has built.
+
+mod apt;
+mod go;
+mod table;
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use clap::Args;
 
 use crate::process;
 use crate::workspace::Workspace;
 
+pub(crate) use self::table::{FOR_BENCH, FOR_TESTS};
+
+/// Which programs to install.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Only the programs of these names; none means all.
+    names: Vec<String>,
+}
+
 /// A program that is not ours.
 pub(crate) struct Tool {
     /// Its name, and the name of its executable in the cache.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// The variable that tests read its path from.
-    pub(crate) variable: &'static str,
+    variable: &'static str,
     how: How,
     /// Arguments with which it says something and ends well: the proof that it runs.
     probe: &'static [&'static str],
@@ -38,91 +54,15 @@ enum How {
 /// An installed program: the variable and the path that goes into it.
 pub(crate) type Installed = Vec<(&'static str, PathBuf)>;
 
-/// What the tests need, slowest build first. Versions are pinned: some newer ones are refused by
-/// the module proxy or need a newer Go.
-pub(crate) const FOR_TESTS: &[Tool] = &[
-    Tool {
-        name: "consul",
-        variable: "PURLIN_CONSUL",
-        how: How::GoPinned { folder: "xtask/go/consul", package: "github.com/hashicorp/consul" },
-        probe: &["version"],
-    },
-    Tool {
-        name: "interop-client",
-        variable: "PURLIN_INTEROP_CLIENT",
-        how: How::Go { package: "google.golang.org/grpc/interop/client", version: "v1.85.0" },
-        probe: &["-h"],
-    },
-    Tool {
-        name: "interop-server",
-        variable: "PURLIN_INTEROP_SERVER",
-        how: How::GoFolder { folder: "xtask/go/interop-server" },
-        probe: &["-h"],
-    },
-    Tool {
-        name: "grpcurl",
-        variable: "PURLIN_GRPCURL",
-        how: How::Go { package: "github.com/fullstorydev/grpcurl/cmd/grpcurl", version: "v1.9.4" },
-        probe: &["-version"],
-    },
-    Tool {
-        name: "connectconformance",
-        variable: "PURLIN_CONNECTCONFORMANCE",
-        how: How::Go {
-            package: "connectrpc.com/conformance/cmd/connectconformance",
-            version: "v1.0.5",
-        },
-        probe: &["--version"],
-    },
-    Tool {
-        name: "h2spec",
-        variable: "PURLIN_H2SPEC",
-        how: How::Go {
-            package: "github.com/summerwind/h2spec/cmd/h2spec",
-            version: "v2.2.1+incompatible",
-        },
-        probe: &["--version"],
-    },
-    Tool {
-        name: "curl",
-        variable: "PURLIN_CURL",
-        how: How::Apt { package: "curl" },
-        probe: &["--version"],
-    },
-    Tool {
-        name: "redis-server",
-        variable: "PURLIN_REDIS_SERVER",
-        how: How::Apt { package: "redis-server" },
-        probe: &["--version"],
-    },
-    Tool {
-        name: "etcd",
-        variable: "PURLIN_ETCD",
-        how: How::Apt { package: "etcd-server" },
-        probe: &["--version"],
-    },
-];
-
-/// What the benchmarks need: load generators.
-pub(crate) const FOR_BENCH: &[Tool] = &[
-    Tool {
-        name: "wrk",
-        variable: "PURLIN_WRK",
-        how: How::Apt { package: "wrk" },
-        // wrk ends with 1 whatever it is asked without an address.
-        probe: &[],
-    },
-    Tool {
-        name: "h2load",
-        variable: "PURLIN_H2LOAD",
-        how: How::Apt { package: "nghttp2-client" },
-        probe: &["--version"],
-    },
-];
-
 /// Installs what is missing. The error names every tool that could not be had, and why.
-pub(crate) fn install(root: &Path, tools: &[Tool]) -> Result<Installed, String> {
+pub(crate) fn install<'a>(
+    root: &Path,
+    tools: impl IntoIterator<Item = &'a Tool>,
+) -> Result<Installed, String> {
+    let tools: Vec<&Tool> = tools.into_iter().collect();
+    let packages: Vec<&str> = tools.iter().filter_map(|tool| tool.missing_package()).collect();
     let (mut installed, mut troubles) = (Vec::new(), Vec::new());
+    troubles.extend(apt::install(&packages).err());
     for tool in tools {
         match tool.install(root) {
             Ok(path) => installed.push((tool.variable, path)),
@@ -132,27 +72,37 @@ pub(crate) fn install(root: &Path, tools: &[Tool]) -> Result<Installed, String> 
     if troubles.is_empty() { Ok(installed) } else { Err(troubles.join("\n")) }
 }
 
-/// Installs everything and prints what is where.
-pub(crate) fn table(workspace: &Workspace) -> Result<bool, String> {
-    let mut installed = install(&workspace.root, FOR_TESTS)?;
-    installed.extend(install(&workspace.root, FOR_BENCH)?);
-    for (tool, (variable, path)) in FOR_TESTS.iter().chain(FOR_BENCH).zip(&installed) {
+/// Installs what the options name and prints what is where.
+pub(crate) fn table(workspace: &Workspace, options: &Options) -> Result<bool, String> {
+    let all = || FOR_TESTS.iter().chain(FOR_BENCH);
+    if let Some(unknown) = options.names.iter().find(|name| !all().any(|tool| tool.name == **name))
+    {
+        return Err(format!("there is no tool {unknown}"));
+    }
+    let wanted =
+        |tool: &&Tool| options.names.is_empty() || options.names.iter().any(|n| n == tool.name);
+    let installed = install(&workspace.root, all().filter(wanted))?;
+    for (tool, (variable, path)) in all().filter(wanted).zip(&installed) {
         println!("{:<20}{variable:<28}{}", tool.name, path.display());
     }
     Ok(true)
 }
 
 impl Tool {
+    /// The Debian package to install before this program is there.
+    fn missing_package(&self) -> Option<&'static str> {
+        match self.how {
+            How::Apt { package } if process::find(self.name).is_none() => Some(package),
+            _ => None,
+        }
+    }
+
     fn install(&self, root: &Path) -> Result<PathBuf, String> {
         let started = Instant::now();
         if let How::Apt { package } = self.how {
-            if let Some(path) = process::find(self.name) {
-                return Ok(path);
-            }
-            apt(package)?;
             let path = process::find(self.name)
-                .ok_or_else(|| format!("the package {package} holds no {}", self.name))?;
-            return self.proven(path, started);
+                .ok_or_else(|| format!("the package {package} has put no {0} here", self.name))?;
+            return self.proven(path);
         }
         let home = cache()?.join(format!("{}-{}", self.name, self.version(root)?));
         let path = home.join(self.name);
@@ -160,7 +110,12 @@ impl Tool {
             return Ok(path);
         }
         self.build(root, &home)?;
-        self.proven(path, started)
+        let path = self.proven(path).inspect_err(|_| {
+            // What does not run must not be found there the next time.
+            let _ = std::fs::remove_dir_all(&home);
+        })?;
+        eprintln!("   installed {} in {:.1} s", self.name, started.elapsed().as_secs_f64());
+        Ok(path)
     }
 
     /// Builds into a folder of our own and renames it, so that what stands in the cache is whole
@@ -169,7 +124,7 @@ impl Tool {
         let cache = home.parent().unwrap_or(home);
         let bin = cache.join(format!(".{}-{}", self.name, std::process::id()));
         std::fs::create_dir_all(&bin).map_err(|error| format!("{}: {error}", bin.display()))?;
-        let built = self.go(root, &bin).and_then(|()| {
+        let built = self.fill(root, &bin).and_then(|()| {
             match std::fs::rename(&bin, home) {
                 // Somebody else was faster; theirs is as good.
                 Err(_) if home.join(self.name).is_file() => Ok(()),
@@ -181,50 +136,24 @@ impl Tool {
         built
     }
 
-    fn go(&self, root: &Path, bin: &Path) -> Result<(), String> {
-        if process::find("go").is_none() {
-            return Err("there is no Go on the PATH (1.26 or newer is needed)".into());
-        }
-        let wanted = bin.join(self.name);
-        let mut command = Command::new("nice");
-        command.args(["-n", "5", "go"]);
-        command.env("GOTOOLCHAIN", "local").env("GOBIN", bin).env("CGO_ENABLED", "0");
-        command.env("GOFLAGS", "-trimpath -buildvcs=false").env("GOWORK", "off");
-        command.env_remove("GOOS").env_remove("GOARCH");
-        let named = match self.how {
-            How::Go { package, version } => {
-                command.arg("install").arg(format!("{package}@{version}"));
-                package.rsplit('/').next().unwrap_or(package)
-            }
-            How::GoFolder { folder } => {
-                command.current_dir(root.join(folder)).arg("build").arg("-o").arg(&wanted).arg(".");
-                self.name
-            }
+    /// Puts the executable, and what it needs beside it, into a folder.
+    fn fill(&self, root: &Path, bin: &Path) -> Result<(), String> {
+        let executable = bin.join(self.name);
+        match self.how {
+            How::Go { package, version } => go::install(package, version, &executable),
+            How::GoFolder { folder } => go::build(&root.join(folder), ".", &executable),
             How::GoPinned { folder, package } => {
-                // Without its symbols a large program is half as large.
-                command.current_dir(root.join(folder)).args(["build", "-ldflags", "-s -w"]);
-                command.arg("-o").arg(&wanted).arg(package);
-                self.name
+                go::build(&root.join(folder), package, &executable)
             }
-            How::Apt { .. } => return Err("this is not a Go program".into()),
-        };
-        // The module proxy fails now and then for a moment; one more try costs little.
-        process::output(&mut command).or_else(|_| {
-            std::thread::sleep(Duration::from_secs(3));
-            process::output(&mut command)
-        })?;
-        if named != self.name {
-            std::fs::rename(bin.join(named), &wanted).map_err(|error| error.to_string())?;
+            How::Apt { .. } => Err("the system's own programs are not built".into()),
         }
-        Ok(())
     }
 
-    /// Runs a fresh program once: a broken one is found here and not inside some test.
-    fn proven(&self, path: PathBuf, started: Instant) -> Result<PathBuf, String> {
+    /// Runs the program once: a broken one is found here and not inside some test.
+    fn proven(&self, path: PathBuf) -> Result<PathBuf, String> {
         if !self.probe.is_empty() {
             process::output(Command::new(&path).args(self.probe))?;
         }
-        eprintln!("   installed {} in {:.1} s", self.name, started.elapsed().as_secs_f64());
         Ok(path)
     }
 
@@ -259,23 +188,4 @@ fn cache() -> Result<PathBuf, String> {
         .or_else(|| Some(set("XDG_CACHE_HOME")?.join("purlin/tools")))
         .or_else(|| Some(set("HOME")?.join(".cache/purlin/tools")))
         .ok_or_else(|| "neither PURLIN_TOOLS, XDG_CACHE_HOME nor HOME is set".into())
-}
-
-/// Installs a Debian package, as root or by a `sudo` that asks nothing.
-fn apt(package: &str) -> Result<(), String> {
-    if process::find("apt-get").is_none() {
-        return Err(format!("there is no apt-get to install the package {package} with"));
-    }
-    let root = process::output(Command::new("id").arg("-u"))?.trim() == "0";
-    let apt_get = |arguments: &[&str]| {
-        let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-        if !root {
-            command.args(["-n", "apt-get"]);
-        }
-        command.args(["-q", "-y", "--no-install-recommends"]).args(arguments);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        process::output(&mut command)
-    };
-    apt_get(&["update"])?;
-    apt_get(&["install", package]).map(drop)
 }

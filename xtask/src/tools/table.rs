@@ -1,0 +1,91 @@
+//! Which foreign programs there are.
+
+use super::{How, Tool};
+
+/// What the tests need, slowest build first. Versions are pinned: some newer ones are refused by
+/// the module proxy or need a newer Go.
+pub(crate) const FOR_TESTS: &[Tool] = &[
+    Tool {
+        name: "consul",
+        variable: "PURLIN_CONSUL",
+        how: How::GoPinned { folder: "xtask/go/consul", package: "github.com/hashicorp/consul" },
+        probe: &["version"],
+    },
+    Tool {
+        name: "interop-client",
+        variable: "PURLIN_INTEROP_CLIENT",
+        how: How::Go { package: "google.golang.org/grpc/interop/client", version: "v1.85.0" },
+        probe: &["-h"],
+    },
+    Tool {
+        name: "interop-server",
+        variable: "PURLIN_INTEROP_SERVER",
+        how: How::GoFolder { folder: "xtask/go/interop-server" },
+        probe: &["-h"],
+    },
+    Tool {
+        name: "grpcurl",
+        variable: "PURLIN_GRPCURL",
+        how: How::Go { package: "github.com/fullstorydev/grpcurl/cmd/grpcurl", version: "v1.9.4" },
+        probe: &["-version"],
+    },
+    Tool {
+        name: "connectconformance",
+        variable: "PURLIN_CONNECTCONFORMANCE",
+        how: How::Go {
+            package: "connectrpc.com/conformance/cmd/connectconformance",
+            version: "v1.0.5",
+        },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "h2spec",
+        variable: "PURLIN_H2SPEC",
+        how: How::Go {
+            package: "github.com/summerwind/h2spec/cmd/h2spec",
+            version: "v2.2.1+incompatible",
+        },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "curl",
+        variable: "PURLIN_CURL",
+        how: How::Apt { package: "curl" },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "redis-server",
+        variable: "PURLIN_REDIS_SERVER",
+        how: How::Apt { package: "redis-server" },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "etcd",
+        variable: "PURLIN_ETCD",
+        how: How::Apt { package: "etcd-server" },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "prometheus",
+        variable: "PURLIN_PROMETHEUS",
+        how: How::Apt { package: "prometheus" },
+        probe: &["--version"],
+    },
+];
+
+/// What the benchmarks need: load generators.
+pub(crate) const FOR_BENCH: &[Tool] = &[
+    Tool {
+        name: "wrk",
+        variable: "PURLIN_WRK",
+        how: How::Apt { package: "wrk" },
+        // wrk ends with 1 whatever it is asked without an address.
+        probe: &[],
+    },
+    Tool {
+        name: "h2load",
+        variable: "PURLIN_H2LOAD",
+        how: How::Apt { package: "nghttp2-client" },
+        probe: &["--version"],
+    },
+];

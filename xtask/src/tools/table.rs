@@ -71,6 +71,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         how: How::Apt { package: "prometheus" },
         probe: &["--version"],
     },
+    Tool {
+        name: "influxd",
+        variable: "PURLIN_INFLUXD",
+        how: How::Apt { package: "influxdb" },
+        probe: &["version"],
+    },
 ];
 
 /// What the benchmarks need: load generators.

@@ -77,6 +77,18 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         how: How::Apt { package: "influxdb" },
         probe: &["version"],
     },
+    Tool {
+        name: "carbon-cache",
+        variable: "PURLIN_CARBON",
+        how: How::Apt { package: "graphite-carbon" },
+        probe: &["--help"],
+    },
+    Tool {
+        name: "whisper-fetch",
+        variable: "PURLIN_WHISPER_FETCH",
+        how: How::Apt { package: "python3-whisper" },
+        probe: &["--help"],
+    },
 ];
 
 /// What the benchmarks need: load generators.

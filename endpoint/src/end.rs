@@ -3,7 +3,7 @@
 //! A guard that would end with the response is parked instead in a slot that belongs to the call,
 //! and ends when whoever makes the stream says so.
 
-use crate::{Error, clock};
+use crate::{Code, Error, Verdict, clock};
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
@@ -52,6 +52,27 @@ impl<'a> End<'a> {
     /// How long the call that [started](crate::Call::started) then has taken.
     pub fn took(&self, started: Instant) -> Duration {
         self.at(started).saturating_duration_since(started)
+    }
+
+    /// What the call that [started](crate::Call::started) then came to, for whoever tells of it.
+    ///
+    /// That is what its outcome was `answered` to be, unless its stream broke off, it panicked, or
+    /// it was given up: then it is cancelled, or late if its deadline has passed.
+    pub fn verdict(
+        &self,
+        answered: Verdict,
+        started: Instant,
+        deadline: Option<Instant>,
+    ) -> Verdict {
+        match self.how {
+            How::Returned | How::Streamed(Ok(())) => answered,
+            How::Streamed(Err(error)) => Verdict::of(error.code()),
+            How::Panicked => Verdict { code: Code::Internal, failed: true },
+            How::Dropped => {
+                let late = deadline.is_some_and(|deadline| deadline <= self.at(started));
+                Verdict::of(if late { Code::DeadlineExceeded } else { Code::Cancelled })
+            }
+        }
     }
 }
 
@@ -198,5 +219,28 @@ fn nest(parked: &[Box<dyn Parked>], work: &mut dyn FnMut()) {
     match parked.split_last() {
         Some((outermost, rest)) => outermost.scoped(&mut || nest(rest, work)),
         None => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_was_given_up_is_late_or_cancelled_and_one_that_returned_is_what_it_was() {
+        let started = Instant::now();
+        let verdict = |how, deadline| {
+            let end = End { how, at: Some(started + Duration::from_secs(1)) };
+            end.verdict(Verdict::of(Code::NotFound), started, deadline).code
+        };
+        let broken = Error::of(Code::DataLoss);
+        assert_eq!(verdict(How::Returned, Some(started)), Code::NotFound);
+        assert_eq!(verdict(How::Streamed(Ok(())), None), Code::NotFound);
+        assert_eq!(verdict(How::Streamed(Err(&broken)), None), Code::DataLoss);
+        assert_eq!(verdict(How::Panicked, None), Code::Internal);
+        assert_eq!(verdict(How::Dropped, None), Code::Cancelled);
+        assert_eq!(verdict(How::Dropped, Some(started)), Code::DeadlineExceeded);
+        let later = Some(started + Duration::from_secs(2));
+        assert_eq!(verdict(How::Dropped, later), Code::Cancelled);
     }
 }

@@ -89,6 +89,24 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         how: How::Apt { package: "python3-whisper" },
         probe: &["--help"],
     },
+    Tool {
+        name: "openssl",
+        variable: "PURLIN_OPENSSL",
+        how: How::Apt { package: "openssl" },
+        probe: &["version"],
+    },
+    Tool {
+        name: "chromium",
+        variable: "PURLIN_CHROMIUM",
+        how: How::Apt { package: "chromium" },
+        probe: &["--version"],
+    },
+    Tool {
+        name: "chromedriver",
+        variable: "PURLIN_CHROMEDRIVER",
+        how: How::Apt { package: "chromium-driver" },
+        probe: &["--version"],
+    },
 ];
 
 /// What the benchmarks need: load generators.

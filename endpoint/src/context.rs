@@ -1,4 +1,4 @@
-use crate::{Baggage, Criticality, Method, Notes, Peer, Reply, RequestId, Trace};
+use crate::{Baggage, Criticality, Identity, Method, Notes, Peer, Reply, RequestId, Trace};
 use std::{any::Any, fmt, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -27,6 +27,7 @@ struct Facts {
     deadline: Option<Instant>,
     method: Option<&'static Method>,
     peer: Option<Peer>,
+    peer_identity: Option<Identity>,
     request_id: Option<RequestId>,
     trace: Option<Trace>,
     baggage: Baggage,
@@ -103,6 +104,13 @@ impl Context {
         self
     }
 
+    /// Says who the peer is. Only a server's transport does this.
+    #[must_use]
+    pub fn with_peer_identity(mut self, identity: Identity) -> Self {
+        self.facts_mut().peer_identity = Some(identity);
+        self
+    }
+
     /// Gives the call its id.
     #[must_use]
     pub fn with_request_id(mut self, id: RequestId) -> Self {
@@ -170,6 +178,11 @@ impl Context {
     /// Where the call comes from.
     pub fn peer(&self) -> Option<&Peer> {
         self.facts.as_ref()?.peer.as_ref()
+    }
+
+    /// Who the peer is, if its connection has shown that: see [`Identity`].
+    pub fn peer_identity(&self) -> Option<&Identity> {
+        self.facts.as_ref()?.peer_identity.as_ref()
     }
 
     /// The id that the call has on every line and every hop.
@@ -240,6 +253,7 @@ impl fmt::Debug for Context {
             out.field("deadline", &facts.deadline)
                 .field("method", &facts.method.map(ToString::to_string))
                 .field("peer", &facts.peer)
+                .field("peer_identity", &facts.peer_identity)
                 .field("request_id", &facts.request_id)
                 .field("trace", &facts.trace)
                 .field("attempt", &facts.attempt)

@@ -55,6 +55,7 @@ mod error;
 mod from_fn;
 #[cfg(feature = "http")]
 mod http;
+mod identity;
 mod inspect;
 mod intercept;
 #[cfg(feature = "keyed")]
@@ -85,6 +86,7 @@ pub use end::{End, Ending, How};
 pub use endpoint::{Endpoint, EndpointFn, Invoke, MethodLayer, Named, endpoint_fn};
 pub use error::{BoxError, Error, Invalid, Violation};
 pub use from_fn::{FromFn, FromFnLayer, Next, from_fn};
+pub use identity::Identity;
 pub use inspect::Inspect;
 pub use intercept::{
     Answer, AsError, AsResponse, Guard, Intercept, InterceptLayer, Intercepted, Intercepting,

@@ -1,4 +1,4 @@
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use std::{
     future::{Ready, ready},
     io,
@@ -58,6 +58,13 @@ pub trait Accept: Send {
     /// No error ends the server. After one that concerns a single connection it accepts the next
     /// at once; after any other it waits a moment first, longer each time.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Handshake, Peer)>> + Send;
+
+    /// Who the handshake has shown the other side to be. By default it has not.
+    ///
+    /// The server asks once for each connection, and adds the answer to every request on it.
+    fn identity(_io: &Self::Io) -> Option<Identity> {
+        None
+    }
 }
 
 impl Accept for TcpListener {

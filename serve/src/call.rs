@@ -10,7 +10,7 @@ use http::{
 use http_body::Body;
 use hyper::body::Incoming;
 use pin_project_lite::pin_project;
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use std::{
     cell::RefCell,
     error::Error,
@@ -34,20 +34,36 @@ pub(crate) struct Callee<S> {
     /// Borrowed only while the service is asked and called, never across an await.
     service: RefCell<S>,
     line: Arc<Line>,
-    peer: Peer,
+    origin: Origin,
     request_timeout: Duration,
     host_rules: bool,
+}
+
+/// Where the requests of one connection come from.
+pub(crate) struct Origin {
+    pub(crate) peer: Peer,
+    pub(crate) identity: Option<Identity>,
+}
+
+impl Origin {
+    fn mark(&self, request: &mut Request<Incoming>) {
+        let extensions = request.extensions_mut();
+        extensions.insert(self.peer.clone());
+        if let Some(identity) = &self.identity {
+            extensions.insert(identity.clone());
+        }
+    }
 }
 
 impl<S> Callee<S> {
     pub(crate) fn new(
         service: S,
         line: Arc<Line>,
-        peer: Peer,
+        origin: Origin,
         request_timeout: Duration,
         host_rules: bool,
     ) -> Self {
-        Self { service: RefCell::new(service), line, peer, request_timeout, host_rules }
+        Self { service: RefCell::new(service), line, origin, request_timeout, host_rules }
     }
 }
 
@@ -73,7 +89,7 @@ where
             if version == Version::HTTP_2 && is_grpc(request.headers()) {
                 timeout = Duration::MAX;
             }
-            request.extensions_mut().insert(self.peer.clone());
+            self.origin.mark(&mut request);
             begin(&mut *self.service.borrow_mut(), request)
         };
         Call { state, timeout, timer: None, version, call: Some(self.line.call()) }

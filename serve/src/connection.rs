@@ -1,5 +1,5 @@
 use crate::{
-    call::{BoxError, Callee},
+    call::{BoxError, Callee, Origin},
     frames::Frames,
     framing::Framing,
     handle::{Counters, Open, ServeError},
@@ -17,7 +17,7 @@ use hyper::{
     server::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use std::{
     hash::{BuildHasher, RandomState},
     io,
@@ -71,6 +71,9 @@ impl Shared {
 /// Whether a connection was cut off while a call was in progress.
 pub(crate) type WasCut = bool;
 
+/// Reads off a connection who is at its other side.
+pub(crate) type Identify<I> = fn(&I) -> Option<Identity>;
+
 /// Lives through one connection, from its handshake to its end.
 ///
 /// It is what the task runs, with no future around it: that would hold it twice, once as it was
@@ -79,6 +82,7 @@ pub(crate) async fn run<H, I, S, B>(
     _open: Open,
     shared: Arc<Shared>,
     handshake: H,
+    identify: Identify<I>,
     peer: Peer,
     service: S,
 ) -> WasCut
@@ -95,7 +99,8 @@ where
     let Some((io, opening)) = open(&shared, handshake, &peer).await else { return false };
     let line = Arc::new(Line::default());
     let Options { request_timeout, host_rules, .. } = shared.options;
-    let callee = Callee::new(service, Arc::clone(&line), peer.clone(), request_timeout, host_rules);
+    let origin = Origin { peer: peer.clone(), identity: identify(&io) };
+    let callee = Callee::new(service, Arc::clone(&line), origin, request_timeout, host_rules);
     let following = opening.following(&shared.options);
     let wire = TokioIo::new(Wire::new(io, opening.prefix, Arc::clone(&line), following));
     let watch = Watch::new(&line, &shared.options, !opening.http2, opening.heard, shared.age());

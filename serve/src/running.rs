@@ -1,7 +1,7 @@
 use crate::{
     Report, ServeError, Server,
     call::BoxError,
-    connection::{Shared, WasCut, http1_builder, run},
+    connection::{Identify, Shared, WasCut, http1_builder, run},
     handle::Open,
     signal::{Order, Signal},
 };
@@ -58,8 +58,13 @@ impl Running {
         Self { shared: Arc::new(shared), connections: JoinSet::new(), report: Report::default() }
     }
 
-    pub(crate) fn start<H, I, S, B>(&mut self, handshake: H, peer: Peer, service: S)
-    where
+    pub(crate) fn start<H, I, S, B>(
+        &mut self,
+        handshake: H,
+        identify: Identify<I>,
+        peer: Peer,
+        service: S,
+    ) where
         H: Future<Output = io::Result<I>> + Send + 'static,
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         S: Service<
@@ -73,7 +78,8 @@ impl Running {
         B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
     {
         let open = Open::new(&self.shared.counters);
-        self.connections.spawn(run(open, Arc::clone(&self.shared), handshake, peer, service));
+        let shared = Arc::clone(&self.shared);
+        self.connections.spawn(run(open, shared, handshake, identify, peer, service));
     }
 
     pub(crate) fn refused(&self, error: io::Error) {

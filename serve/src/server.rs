@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 #[cfg(doc)]
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
@@ -224,7 +224,8 @@ impl Server {
 
     /// Serves until `shutdown`, then drains.
     ///
-    /// Every request carries its [`Peer`] as an extension. While it drains, calls in progress go on
+    /// Every request carries its [`Peer`] as an extension, and the peer's [`Identity`] where the
+    /// handshake has shown it. While it drains, calls in progress go on
     /// and their connections end with them (HTTP/1 says `connection: close`, HTTP/2 `GOAWAY`), and
     /// all others are closed at once. It returns when the last connection is gone, and at the
     /// latest when the [`drain`](Self::drain) is over: what remains then is cut. If the future is
@@ -266,7 +267,7 @@ impl Server {
                     match accepted {
                         Ok((handshake, peer)) => {
                             backoff = Backoff::default();
-                            running.start(handshake, peer, service.clone());
+                            running.start(handshake, A::identity, peer, service.clone());
                         }
                         Err(error) => {
                             backoff.grow(&error);
@@ -281,7 +282,7 @@ impl Server {
         while running.connections.len() < limit
             && let Some((handshake, peer)) = at_once(accept.accept()).await
         {
-            running.start(handshake, peer, service.clone());
+            running.start(handshake, A::identity, peer, service.clone());
         }
         drop(accept);
         running.drain().await

@@ -19,7 +19,7 @@ use http::{
     request::Parts,
 };
 use purlin_endpoint::{
-    BoxError, Code, Context, Criticality, Error, Method, Peer, Reply, RequestId, Service,
+    BoxError, Code, Context, Criticality, Error, Identity, Method, Peer, Reply, RequestId, Service,
     catch_panic,
 };
 use std::{
@@ -210,6 +210,9 @@ fn read_context(parts: &Parts, method: Option<&'static Method>, options: &Option
     }
     if let Some(peer) = parts.extensions.get::<Peer>() {
         context = context.with_peer(peer.clone());
+    }
+    if let Some(identity) = parts.extensions.get::<Identity>() {
+        context = context.with_peer_identity(identity.clone());
     }
     if let Some(criticality) = criticality(headers, options) {
         context = context.with_criticality(criticality);

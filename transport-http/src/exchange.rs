@@ -3,7 +3,7 @@ use crate::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use purlin_endpoint::{
-    Call as _, Code, Context, Criticality, Ending, Error, Peer, Reply, Request, RequestId,
+    Call as _, Code, Context, Criticality, Ending, Error, Identity, Peer, Reply, Request, RequestId,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -52,6 +52,10 @@ impl Exchange {
         }
         if let (None, Some(peer)) = (context.peer(), request.extensions().get::<Peer>()) {
             context = context.with_peer(peer.clone());
+        }
+        let known = context.peer_identity();
+        if let (None, Some(identity)) = (known, request.extensions().get::<Identity>()) {
+            context = context.with_peer_identity(identity.clone());
         }
         if let Some(method) = options.method {
             context = context.with_method(method);

@@ -1,5 +1,5 @@
 use crate::world::*;
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use purlin_serve::{Accept, MemoryAccept, ServeError, Server, memory};
 use std::{
     future::Future,
@@ -121,6 +121,35 @@ async fn at_the_limit_connections_wait() {
     drop(first);
     third.read_exact(&mut buffer).await.unwrap();
     assert_eq!(&buffer, b"HTTP/1.1 200");
+}
+
+/// Knows who dials.
+struct Knowing(MemoryAccept);
+
+impl Accept for Knowing {
+    type Io = DuplexStream;
+    type Handshake = <MemoryAccept as Accept>::Handshake;
+
+    async fn accept(&mut self) -> io::Result<(Self::Handshake, Peer)> {
+        self.0.accept().await
+    }
+
+    fn identity(_io: &DuplexStream) -> Option<Identity> {
+        Some(Identity::default().uri("spiffe://acme/ann"))
+    }
+}
+
+#[tokio::test]
+async fn who_the_handshake_has_found_is_on_every_request_and_nobody_else_is() {
+    let (accept, at) = memory();
+    let _server = start(Server::new(), Knowing(accept));
+    let mut client = dial(&at).await;
+    for _ in 0..2 {
+        ask(&mut client, &get("/identity"), "spiffe://acme/ann").await;
+    }
+    let (_server, at) = start_in_memory(Server::new());
+    let forged = "GET /identity HTTP/1.1\r\nhost: here\r\nidentity: spiffe://acme/ann\r\n\r\n";
+    ask(&mut dial(&at).await, forged, "nobody").await;
 }
 
 /// Shakes hands as long as the first byte says, in seconds; 255 fails.

@@ -8,7 +8,7 @@ use hyper::{
     client::conn::http2::{SendRequest, handshake},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use purlin_endpoint::Peer;
+use purlin_endpoint::{Identity, Peer};
 use purlin_serve::{Accept, Handle, MemoryDial, Report, Server, memory};
 use std::{convert::Infallible, future::pending, time::Duration};
 use tokio::{
@@ -66,6 +66,10 @@ pub(crate) async fn start_on_tcp(server: Server) -> (Started, std::net::SocketAd
 pub(crate) async fn answer(request: Request<Incoming>) -> Result<Response<Body>, &'static str> {
     let body = match request.uri().path() {
         "/peer" => text(request.extensions().get::<Peer>().unwrap().to_string()),
+        "/identity" => {
+            let identity = request.extensions().get::<Identity>();
+            text(identity.map_or("nobody".to_owned(), ToString::to_string))
+        }
         "/second" => {
             sleep(Duration::from_secs(1)).await;
             text("a second")

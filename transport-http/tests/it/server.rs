@@ -1,7 +1,9 @@
 use crate::{Diary, expect_panics, get, problem, send, text};
 use http::{Request, StatusCode};
 use http_body::Frame;
-use purlin_endpoint::{Call as _, Code, Context, Error, Layer as _, Method, Peer, endpoint_fn};
+use purlin_endpoint::{
+    Call as _, Code, Context, Error, Identity, Layer as _, Method, Peer, endpoint_fn,
+};
 use purlin_transport_http::{Body, HttpService, Server, decode, encode};
 use std::{
     pin::Pin,
@@ -164,14 +166,17 @@ async fn every_header_has_a_name_that_can_be_chosen() {
 async fn the_context_starts_from_what_is_known_outside() {
     static METHOD: Method = Method::unary("a.B", "C");
     let server = telling(|context| {
-        let peer = context.peer().unwrap();
-        format!("{} {peer} {:?}", context.method().unwrap(), context.get::<u8>())
+        let (peer, identity) = (context.peer().unwrap(), context.peer_identity().unwrap());
+        let method = context.method().unwrap();
+        format!("{method} {peer} {identity} {:?}", context.get::<u8>())
     })
     .method(&METHOD);
     let mut request = Request::new(Body::empty());
     *request.context_mut() = Context::default().with(7_u8);
     request.extensions_mut().insert(Peer::Memory);
-    assert_eq!(text(send(server, request).await).await, "a.B/C memory Some(7)");
+    request.extensions_mut().insert(Identity::default().uri("spiffe://acme/a"));
+    let told = text(send(server, request).await).await;
+    assert_eq!(told, "a.B/C memory spiffe://acme/a Some(7)");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 
 mod apt;
 mod go;
+mod launcher;
+mod npm;
 mod table;
 
 use std::collections::hash_map::DefaultHasher;
@@ -35,7 +37,8 @@ pub(crate) struct Tool {
     /// The variable that tests read its path from.
     variable: &'static str,
     how: How,
-    /// Arguments with which it says something and ends well: the proof that it runs.
+    /// Arguments with which it says something and ends well, in the folder of its executable: the
+    /// proof that it runs.
     probe: &'static [&'static str],
 }
 
@@ -47,6 +50,8 @@ enum How {
     /// `go build` of a package by the `go.mod` and `go.sum` of such a folder: for what
     /// `go install` refuses, since its own `go.mod` replaces modules.
     GoPinned { folder: &'static str, package: &'static str },
+    /// `npm ci` in a copy of such a folder, whose `start.sh` becomes the executable.
+    Npm { folder: &'static str },
     /// The system's own, or the Debian package that holds it.
     Apt { package: &'static str },
 }
@@ -145,6 +150,10 @@ impl Tool {
             How::GoPinned { folder, package } => {
                 go::build(&root.join(folder), package, &executable)
             }
+            How::Npm { folder } => {
+                launcher::copy(&root.join(folder), &executable)?;
+                npm::install(bin)
+            }
             How::Apt { .. } => Err("the system's own programs are not built".into()),
         }
     }
@@ -152,7 +161,8 @@ impl Tool {
     /// Runs the program once: a broken one is found here and not inside some test.
     fn proven(&self, path: PathBuf) -> Result<PathBuf, String> {
         if !self.probe.is_empty() {
-            process::output(Command::new(&path).args(self.probe))?;
+            let home = path.parent().unwrap_or(&path);
+            process::output(Command::new(&path).current_dir(home).args(self.probe))?;
         }
         Ok(path)
     }
@@ -160,7 +170,7 @@ impl Tool {
     fn version(&self, root: &Path) -> Result<String, String> {
         match self.how {
             How::Go { version, .. } => Ok(version.trim_start_matches('v').to_owned()),
-            How::GoFolder { folder } | How::GoPinned { folder, .. } => {
+            How::GoFolder { folder } | How::GoPinned { folder, .. } | How::Npm { folder } => {
                 fingerprint(&root.join(folder))
             }
             How::Apt { .. } => Ok("system".into()),

@@ -48,6 +48,19 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         probe: &["--version"],
     },
     Tool {
+        name: "statsd",
+        variable: "PURLIN_STATSD",
+        how: How::Npm { folder: "xtask/npm/statsd" },
+        // A configuration that ends it: it has no argument for that.
+        probe: &["probe.js"],
+    },
+    Tool {
+        name: "oidc-provider",
+        variable: "PURLIN_OIDC_PROVIDER",
+        how: How::Npm { folder: "xtask/npm/oidc-provider" },
+        probe: &["--help"],
+    },
+    Tool {
         name: "curl",
         variable: "PURLIN_CURL",
         how: How::Apt { package: "curl" },

@@ -1,5 +1,5 @@
 use crate::{ConsulRegistry, ConsulSource};
-use http::{HeaderValue, Method, Request, Response, Uri, header::CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use purlin_endpoint::{BoxError, Code, Error, Invalid};
 use purlin_http_client::HttpClient;
@@ -145,9 +145,7 @@ impl Consul {
         url: &str,
         body: String,
     ) -> Result<Response<Vec<u8>>, BoxError> {
-        // Without its length said, a body would be sent in chunks.
-        let length = body.len();
-        let mut request = Request::builder().method(method).uri(url).header(CONTENT_LENGTH, length);
+        let mut request = Request::builder().method(method).uri(url);
         if let Some(token) = &self.token {
             let mut token = HeaderValue::try_from(token)?;
             token.set_sensitive(true);

@@ -37,6 +37,9 @@ async fn an_instance_is_registered_with_all_that_is_known_of_it() {
         .check(Check::http("http://10.0.0.7:9110/health", Duration::from_secs(10)));
     let _registration = start(registry.deregister_critical_after(Duration::from_secs(60)));
     let asked = expect(&mut fake, REGISTER).await;
+    // Consul is told how long it is, and gets no pieces.
+    let length = format!("\r\ncontent-length: {}\r\n", asked.body.len());
+    assert!(asked.head.contains(&length) && !asked.head.contains("chunked"), "{}", asked.head);
     let told: serde_json::Value = serde_json::from_str(&asked.body).unwrap();
     assert_eq!(
         told,

@@ -107,11 +107,6 @@ impl<E> Endpoints<E> {
         self.current.load_full()
     }
 
-    /// Works on the members now, without touching their reference count.
-    pub fn with<T>(&self, work: impl FnOnce(&Arc<Members<E>>) -> T) -> T {
-        work(&self.current.load())
-    }
-
     /// Waits until the members have changed since this clone was made or waited last.
     pub async fn changed(&mut self) -> Arc<Members<E>> {
         if self.changes.changed().await.is_err() {

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tonic::{
-    Request, Status, Streaming,
+    Request, Response, Status, Streaming,
     client::Grpc,
     codegen::http::uri::PathAndQuery,
     metadata::{Ascii, MetadataValue},
@@ -187,14 +187,9 @@ impl Client {
         Req: Message + 'static,
         Res: Message + Default + 'static,
     {
-        let mut grpc = self.grpc();
+        let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::default());
         let asked = self.request(asked);
-        let answer = async {
-            ready(&mut grpc).await?;
-            let path = PathAndQuery::from_static(path);
-            grpc.unary(asked, path, ProstCodec::default()).await
-        };
-        answered(self.patience, answer).await?.map(tonic::Response::into_inner).map_err(failed)
+        self.ask(async |mut grpc| grpc.unary(asked, path, codec).await).await
     }
 
     async fn stream<Req, Res>(
@@ -206,18 +201,23 @@ impl Client {
         Req: Message + 'static,
         Res: Message + Default + 'static,
     {
-        let mut grpc = self.grpc();
+        let (path, codec) = (PathAndQuery::from_static(path), ProstCodec::default());
         let asked = self.request(asked);
-        let answer = async {
-            ready(&mut grpc).await?;
-            let path = PathAndQuery::from_static(path);
-            grpc.streaming(asked, path, ProstCodec::default()).await
-        };
-        answered(self.patience, answer).await?.map(tonic::Response::into_inner).map_err(failed)
+        self.ask(async |mut grpc| grpc.streaming(asked, path, codec).await).await
     }
 
-    fn grpc(&self) -> Grpc<Channel> {
-        Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST)
+    /// What comes of a question, once the connection takes one, within the patience.
+    async fn ask<T>(
+        &self,
+        question: impl AsyncFnOnce(Grpc<Channel>) -> Result<Response<T>, Status>,
+    ) -> Result<T, Error> {
+        let mut grpc = Grpc::new(self.channel.clone()).max_decoding_message_size(LARGEST);
+        let answer = async {
+            let ready = grpc.ready().await;
+            ready.map_err(|error| Status::from_error(error.into()))?;
+            question(grpc).await
+        };
+        answered(self.patience, answer).await?.map(Response::into_inner).map_err(failed)
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -254,10 +254,6 @@ impl Watch {
         }
         Ok(answer.events)
     }
-}
-
-async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Status> {
-    grpc.ready().await.map_err(|error| Status::from_error(error.into()))
 }
 
 async fn answered<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Error> {

@@ -7,6 +7,7 @@
 mod apt;
 mod go;
 mod launcher;
+mod maven;
 mod npm;
 mod table;
 
@@ -52,6 +53,8 @@ enum How {
     GoPinned { folder: &'static str, package: &'static str },
     /// `npm ci` in a copy of such a folder, whose `start.sh` becomes the executable.
     Npm { folder: &'static str },
+    /// An artifact that Maven finds, beside the files of such a folder.
+    Maven { folder: &'static str, artifact: &'static str, sha256: &'static str },
     /// The system's own, or the Debian package that holds it.
     Apt { package: &'static str },
 }
@@ -154,6 +157,10 @@ impl Tool {
                 launcher::copy(&root.join(folder), &executable)?;
                 npm::install(bin)
             }
+            How::Maven { folder, artifact, sha256 } => {
+                launcher::copy(&root.join(folder), &executable)?;
+                maven::install(artifact, sha256, bin)
+            }
             How::Apt { .. } => Err("the system's own programs are not built".into()),
         }
     }
@@ -172,6 +179,9 @@ impl Tool {
             How::Go { version, .. } => Ok(version.trim_start_matches('v').to_owned()),
             How::GoFolder { folder } | How::GoPinned { folder, .. } | How::Npm { folder } => {
                 fingerprint(&root.join(folder))
+            }
+            How::Maven { folder, sha256, .. } => {
+                Ok(format!("{}-{}", fingerprint(&root.join(folder))?, &sha256[..8]))
             }
             How::Apt { .. } => Ok("system".into()),
         }

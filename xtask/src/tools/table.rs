@@ -61,6 +61,16 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         probe: &["--help"],
     },
     Tool {
+        name: "zipkin",
+        variable: "PURLIN_ZIPKIN",
+        how: How::Maven {
+            folder: "xtask/maven/zipkin",
+            artifact: "io.zipkin:zipkin-server:3.5.1:jar:slim",
+            sha256: "7956e7f2c64b7073e1362b81e697fceb5fe61e121ad3cb48d545461026964b0f",
+        },
+        probe: &["--probe"],
+    },
+    Tool {
         name: "curl",
         variable: "PURLIN_CURL",
         how: How::Apt { package: "curl" },

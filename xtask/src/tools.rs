@@ -9,6 +9,7 @@ mod go;
 mod launcher;
 mod maven;
 mod npm;
+mod pip;
 mod table;
 
 use std::collections::hash_map::DefaultHasher;
@@ -55,6 +56,8 @@ enum How {
     Npm { folder: &'static str },
     /// An artifact that Maven finds, beside the files of such a folder.
     Maven { folder: &'static str, artifact: &'static str, sha256: &'static str },
+    /// A virtual environment with what the `requirements.txt` of such a folder lists.
+    Pip { folder: &'static str },
     /// The system's own, or the Debian package that holds it.
     Apt { package: &'static str },
 }
@@ -161,6 +164,10 @@ impl Tool {
                 launcher::copy(&root.join(folder), &executable)?;
                 maven::install(artifact, sha256, bin)
             }
+            How::Pip { folder } => {
+                launcher::copy(&root.join(folder), &executable)?;
+                pip::install(bin)
+            }
             How::Apt { .. } => Err("the system's own programs are not built".into()),
         }
     }
@@ -177,9 +184,10 @@ impl Tool {
     fn version(&self, root: &Path) -> Result<String, String> {
         match self.how {
             How::Go { version, .. } => Ok(version.trim_start_matches('v').to_owned()),
-            How::GoFolder { folder } | How::GoPinned { folder, .. } | How::Npm { folder } => {
-                fingerprint(&root.join(folder))
-            }
+            How::GoFolder { folder }
+            | How::GoPinned { folder, .. }
+            | How::Npm { folder }
+            | How::Pip { folder } => fingerprint(&root.join(folder)),
             How::Maven { folder, sha256, .. } => {
                 Ok(format!("{}-{}", fingerprint(&root.join(folder))?, &sha256[..8]))
             }

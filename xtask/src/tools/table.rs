@@ -71,6 +71,12 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         probe: &["--probe"],
     },
     Tool {
+        name: "moto",
+        variable: "PURLIN_MOTO",
+        how: How::Pip { folder: "xtask/pip/moto" },
+        probe: &["--help"],
+    },
+    Tool {
         name: "curl",
         variable: "PURLIN_CURL",
         how: How::Apt { package: "curl" },

@@ -90,7 +90,7 @@ fn run(command: &Command) -> Result<bool, String> {
 /// Everything, with the slow builds of foreign programs going on beside the checks.
 fn ci(workspace: &Workspace) -> Result<bool, String> {
     let options = test::Options::default();
-    let installation = test::Installation::start(workspace, &options);
+    let installation = test::Installation::start(workspace, &options, test::Size::Short);
     let failed = check::run(workspace, &check::Options::default())?;
     let mut tally = test::count(workspace, &options, test::Size::Short, installation);
     failed.into_iter().for_each(|check| tally.fail(check));

@@ -41,9 +41,10 @@ pub(crate) struct Installation(Option<JoinHandle<Result<tools::Installed, String
 
 impl Installation {
     /// Starts in the background, unless the options say that nothing foreign is wanted.
-    pub(crate) fn start(workspace: &Workspace, options: &Options) -> Self {
+    pub(crate) fn start(workspace: &Workspace, options: &Options, size: Size) -> Self {
         let root = workspace.root.clone();
-        let install = move || tools::install(&root, tools::FOR_TESTS);
+        let more = if size == Size::Long { tools::FOR_SOAK } else { &[] };
+        let install = move || tools::install(&root, tools::FOR_TESTS.iter().chain(more));
         Self((!options.without_servers).then(|| std::thread::spawn(install)))
     }
 
@@ -57,7 +58,7 @@ impl Installation {
 
 /// Runs everything and prints the summary line last; says whether nothing failed.
 pub(crate) fn run(workspace: &Workspace, options: &Options, size: Size) -> bool {
-    let installation = Installation::start(workspace, options);
+    let installation = Installation::start(workspace, options, size);
     let mut tally = count(workspace, options, size, installation);
     if size == Size::Long && options.packages.is_empty() {
         timed("fuzzing", || fuzz::run(&workspace.root, &mut tally));

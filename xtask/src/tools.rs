@@ -23,7 +23,7 @@ use clap::Args;
 use crate::process;
 use crate::workspace::Workspace;
 
-pub(crate) use self::table::{FOR_BENCH, FOR_TESTS};
+pub(crate) use self::table::{FOR_BENCH, FOR_SOAK, FOR_TESTS};
 
 /// Which programs to install.
 #[derive(Args)]
@@ -85,7 +85,7 @@ pub(crate) fn install<'a>(
 
 /// Installs what the options name and prints what is where.
 pub(crate) fn table(workspace: &Workspace, options: &Options) -> Result<bool, String> {
-    let all = || FOR_TESTS.iter().chain(FOR_BENCH);
+    let all = || FOR_TESTS.iter().chain(FOR_SOAK).chain(FOR_BENCH);
     if let Some(unknown) = options.names.iter().find(|name| !all().any(|tool| tool.name == **name))
     {
         return Err(format!("there is no tool {unknown}"));

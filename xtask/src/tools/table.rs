@@ -138,6 +138,18 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
     },
 ];
 
+/// What only the long tests need, beside that.
+pub(crate) const FOR_SOAK: &[Tool] = &[Tool {
+    name: "keycloak",
+    variable: "PURLIN_KEYCLOAK",
+    how: How::Maven {
+        folder: "xtask/maven/keycloak",
+        artifact: "org.keycloak:keycloak-quarkus-dist:26.0.8:zip",
+        sha256: "d82a52098db41f036bcfe8f2ebfd9251781c8af5959af8714e8aa9b311081786",
+    },
+    probe: &["--version"],
+}];
+
 /// What the benchmarks need: load generators.
 pub(crate) const FOR_BENCH: &[Tool] = &[
     Tool {

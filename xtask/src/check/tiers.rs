@@ -25,7 +25,7 @@ enum Tier {
 const TIERS: &[(&str, Tier)] = &[
     ("endpoint", Tier::Base),
     ("serve", Tier::Ground),
-    ("tls", Tier::Ground),
+    ("tls", Tier::Middle),
     ("http-client", Tier::Ground),
     ("sd", Tier::Ground),
     ("sd/", Tier::Middle),
@@ -43,6 +43,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("log", Tier::Middle),
     ("metrics", Tier::Middle),
     ("tracing", Tier::Middle),
+    ("tracing/", Tier::Middle),
     ("health", Tier::Middle),
     ("run", Tier::Middle),
     ("admin", Tier::Middle),

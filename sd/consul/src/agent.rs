@@ -46,7 +46,7 @@ impl Consul {
             patience: Duration::from_secs(2),
             datacenter: None,
             namespace: None,
-            wait: Duration::from_secs(30),
+            wait: Duration::from_secs(10),
             stale: false,
         })
     }
@@ -75,9 +75,11 @@ impl Consul {
         Self { namespace: Some(namespace.into()), ..self }
     }
 
-    /// How long a blocking query waits for a change: 30 s unless set, 10 minutes at most.
+    /// How long a blocking query waits for a change: 10 s unless set, 10 minutes at most.
     ///
-    /// It is also how long it takes to notice that a connection was lost without a word.
+    /// It says how often the agent is asked at rest, and how long a connection that was lost
+    /// without a word goes unnoticed: this, the sixteenth of it that the agent may add, and the
+    /// [`patience`](Self::patience). With the defaults, that is one query in 10 s, and 12.6 s.
     #[must_use]
     pub fn wait(self, wait: Duration) -> Self {
         Self { wait, ..self }

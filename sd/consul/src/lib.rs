@@ -30,8 +30,9 @@
 //! [holds for every registry](purlin_sd) holds here too.
 //!
 //! A service is followed by [blocking queries](https://developer.hashicorp.com/consul/api-docs/features/blocking)
-//! of the health API, at most one a second after a first two. An index that goes backwards is
-//! forgotten, and one of 0 is taken for 1, as Consul's documentation demands.
+//! of the health API, at most one a second after a first two, and one in ten seconds at rest. An
+//! index that goes backwards is forgotten, and one of 0 is taken for 1, as Consul's documentation
+//! demands. An agent that falls silent is noticed within 12.6 s: see [`Consul::wait`].
 //!
 //! # An instance in Consul
 //!

@@ -92,7 +92,7 @@ async fn after_a_pause_a_query_waits_for_a_second_first() {
     let _instancer = follow(fake.consul.source("greeter"));
     fake.asked().await.tell(7, "[]");
     let at_once = fake.asked().await;
-    assert!(at_once.line.contains("index=7&wait=30000ms"), "{}", at_once.line);
+    assert!(at_once.line.contains("index=7&wait=10000ms"), "{}", at_once.line);
     at_once.tell(8, "[]");
     let after_a_pause = fake.asked().await;
     assert!(after_a_pause.line.contains("index=8&wait=1000ms"), "{}", after_a_pause.line);
@@ -100,7 +100,7 @@ async fn after_a_pause_a_query_waits_for_a_second_first() {
     tokio::time::sleep(SECOND).await;
     after_a_pause.tell(8, "[]");
     let at_rest = fake.asked().await;
-    assert!(at_rest.line.contains("index=8&wait=30000ms"), "{}", at_rest.line);
+    assert!(at_rest.line.contains("index=8&wait=10000ms"), "{}", at_rest.line);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +165,39 @@ async fn a_query_that_is_never_answered_is_given_up_a_while_after_its_wait() {
     assert_eq!(at.elapsed().as_secs(), 16 + 1 + 3);
     settle().await;
     assert_eq!(instancer.snapshot().error().unwrap().code(), Code::DeadlineExceeded);
+}
+
+/// The agent, or the way to it, is gone without a word in the middle of a query at rest.
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_falls_silent_is_noticed_within_13_s_and_asked_6_times_a_minute_at_rest() {
+    let mut fake = Fake::new();
+    let mut instancer = follow(fake.consul.source("greeter"));
+    fake.asked().await.tell(7, &format!("[{}]", entry(9110)));
+    instancer.known().await;
+    let rest = Instant::now();
+    let mut queries = 0;
+    while rest.elapsed() < 60 * SECOND {
+        let asked = fake.asked().await;
+        queries += 1;
+        // sleeps: time is paused; this is the agent's wait, but for a query after a pause.
+        tokio::time::sleep(if asked.line.contains("=1000ms") { SECOND } else { 10 * SECOND }).await;
+        asked.tell(7, &format!("[{}]", entry(9110)));
+    }
+    assert!(queries <= 7, "{queries} queries in a minute");
+
+    let silent = fake.asked().await;
+    let at = silent.at;
+    silent.given_up().await;
+    // 10 s, a sixteenth of it, and the patience of 2 s.
+    assert_eq!(at.elapsed().as_millis() / 10, 1262);
+    settle().await;
+    assert_eq!(instancer.snapshot().error().unwrap().code(), Code::DeadlineExceeded);
+    assert_eq!(addresses(&instancer), ["10.0.0.1:9110"]);
+    let given_up = Instant::now();
+    fake.asked().await.tell(8, &format!("[{}]", entry(9120)));
+    settle().await;
+    assert!(given_up.elapsed() <= 2 * SECOND);
+    assert_eq!(addresses(&instancer), ["10.0.0.1:9120"]);
 }
 
 #[tokio::test(start_paused = true)]

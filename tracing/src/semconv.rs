@@ -4,9 +4,9 @@
 //! [semantic conventions](https://opentelemetry.io/docs/specs/semconv/) of [`VERSION`].
 
 /// The version of the conventions, as all of Purlin follows them.
-pub const VERSION: &str = "1.42.0";
+pub const VERSION: &str = "1.44.0";
 /// Where that version is described.
-pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.44.0";
 
 /// The service that makes the spans.
 pub const SERVICE_NAME: &str = "service.name";

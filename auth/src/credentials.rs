@@ -37,6 +37,25 @@ impl Credentials {
     }
 }
 
+#[cfg(feature = "jwt")]
+impl Credentials {
+    /// The bearer token, if they are one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        let token = self.after("bearer")?;
+        // A token has no spaces, or there would be three parts where there are two.
+        (!token.is_empty() && !token.contains(' ')).then_some(token)
+    }
+}
+
+#[cfg(any(feature = "basic", feature = "jwt"))]
+impl Credentials {
+    /// What comes after this scheme, whatever its case is, and one space.
+    pub(crate) fn after(&self, scheme: &str) -> Option<&str> {
+        let (known, rest) = self.value()?.split_once(' ')?;
+        known.eq_ignore_ascii_case(scheme).then_some(rest)
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credentials")

@@ -14,11 +14,30 @@
 //! caller says of itself in other headers counts for nothing. A call without proof is refused with
 //! [`Unauthenticated`], one that is not permitted with [`Denied`]. Neither tells the caller why, but
 //! for the words of the standard; the reason is in the error's sources, for the log.
+//!
+//! # Features
+//!
+//! - `basic`: users and passwords, with argon2 hashes.
+//! - `jwt`: tokens, verified and signed.
+//! - `rbac`: who may call what, by rules.
+//! - `serde`: reads and writes the configurations.
 
+#[cfg(feature = "basic")]
+pub mod basic;
 mod credentials;
+#[cfg(feature = "jwt")]
+pub mod jwt;
+#[cfg(any(feature = "basic", feature = "jwt"))]
+mod layer;
 mod principal;
+#[cfg(feature = "rbac")]
+pub mod rbac;
 mod refusal;
 
 pub use credentials::{Credentials, extract, inject};
+#[cfg(any(feature = "basic", feature = "jwt"))]
+pub use layer::{AuthLayer, Authenticate, Authenticated, Authenticating};
 pub use principal::{Principal, Scheme};
+#[cfg(any(feature = "basic", feature = "jwt"))]
+use refusal::quoted;
 pub use refusal::{Denied, Unauthenticated};

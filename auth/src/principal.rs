@@ -1,10 +1,15 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// Who makes a call, as an authenticating layer has found out.
 ///
 /// It is in the context of the calls that such a layer has let in: `context.get::<Principal>()`.
+///
+/// Clones share what they know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Principal {
+pub struct Principal(Arc<Known>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
     scheme: Scheme,
     name: String,
     roles: Vec<String>,
@@ -36,13 +41,14 @@ impl fmt::Display for Scheme {
 impl Principal {
     /// A caller of this name: a user, the subject of a token, the subject of a certificate.
     pub fn new(scheme: Scheme, name: impl Into<String>) -> Self {
-        Self { scheme, name: name.into(), roles: Vec::new(), scopes: Vec::new() }
+        let (roles, scopes) = (Vec::new(), Vec::new());
+        Self(Arc::new(Known { scheme, name: name.into(), roles, scopes }))
     }
 
     /// Gives it these roles besides those that it has.
     #[must_use]
     pub fn roles(mut self, roles: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.roles.extend(roles.into_iter().map(Into::into));
+        Arc::make_mut(&mut self.0).roles.extend(roles.into_iter().map(Into::into));
         self
     }
 
@@ -50,37 +56,37 @@ impl Principal {
     /// somebody's name.
     #[must_use]
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.scopes.extend(scopes.into_iter().map(Into::into));
+        Arc::make_mut(&mut self.0).scopes.extend(scopes.into_iter().map(Into::into));
         self
     }
 
     /// How it has proved who it is.
     pub fn scheme(&self) -> Scheme {
-        self.scheme
+        self.0.scheme
     }
 
     /// Its name, unique among those with the same scheme.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.0.name
     }
 
     /// Whether it has this role.
     pub fn has_role(&self, role: &str) -> bool {
-        self.roles.iter().any(|known| known == role)
+        self.0.roles.iter().any(|known| known == role)
     }
 
     /// Whether it has this scope.
     pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes.iter().any(|known| known == scope)
+        self.0.scopes.iter().any(|known| known == scope)
     }
 
     /// Its roles, in the order in which they were given.
     pub fn all_roles(&self) -> &[String] {
-        &self.roles
+        &self.0.roles
     }
 
     /// Its scopes, in the order in which they were given.
     pub fn all_scopes(&self) -> &[String] {
-        &self.scopes
+        &self.0.scopes
     }
 }

@@ -6,9 +6,9 @@ use crate::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
+    header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use purlin_endpoint::{Context, Error, Violation};
+use purlin_endpoint::{Challenge, Context, Error, Violation};
 use serde::{
     Deserialize, Serialize, Serializer,
     ser::{SerializeMap as _, SerializeSeq as _},
@@ -30,7 +30,8 @@ const RESERVED: [&str; 6] =
 /// `retry_after_ms`, `request_id`, and the error's own members.
 ///
 /// An attached [`StatusCode`] takes the place of the status that the code stands for, and the
-/// entries of an attached [`HeaderMap`], such as `www-authenticate`, go into the head.
+/// entries of an attached [`HeaderMap`] go into the head. An attached [`Challenge`] goes there as
+/// `www-authenticate`.
 pub fn encode(context: &Context, error: &Error) -> http::Response<Body> {
     respond(error, context.request_id().map(purlin_endpoint::RequestId::as_str))
 }
@@ -45,6 +46,11 @@ pub(crate) fn respond(error: &Error, request_id: Option<&str>) -> http::Response
     headers.insert(CONTENT_TYPE, PROBLEM_JSON);
     if let Some(delay) = error.retry_delay() {
         headers.insert(RETRY_AFTER, HeaderValue::from(whole_seconds(delay)));
+    }
+    if let Some(Challenge(challenge)) = error.attached()
+        && let Ok(challenge) = HeaderValue::from_str(challenge)
+    {
+        headers.insert(WWW_AUTHENTICATE, challenge);
     }
     if let Some(attached) = error.attached::<HeaderMap>() {
         headers.extend(attached.clone());
@@ -221,6 +227,14 @@ mod tests {
             back.members().collect::<std::collections::BTreeMap<_, _>>(),
             error.members().collect()
         );
+    }
+
+    #[test]
+    fn a_challenge_is_a_header_of_its_problem() {
+        let error = Error::of(Code::Unauthenticated).attach(Challenge("Basic realm=\"a\"".into()));
+        let response = respond(&error, None);
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(response.headers()[WWW_AUTHENTICATE], "Basic realm=\"a\"");
     }
 
     #[test]

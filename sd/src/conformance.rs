@@ -176,7 +176,7 @@ async fn what_is_registered_is_found_until_it_is_taken_back<W: World>(world: &W)
     })
     .await;
     assert!(second.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, "all went well").await;
 }
 
 async fn what_was_deleted_by_hand_comes_back<W: World>(world: &W) {
@@ -185,7 +185,7 @@ async fn what_was_deleted_by_hand_comes_back<W: World>(world: &W) {
     world.delete("conf-a").await;
     comes_back(world, "a registration that was deleted by hand").await;
     assert!(registration.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, "it was deleted by hand").await;
 }
 
 async fn a_fault_leaves_the_last_good_set<W: World>(world: &W, fault: Fault) {
@@ -214,7 +214,7 @@ async fn a_fault_leaves_the_last_good_set<W: World>(world: &W, fault: Fault) {
     .await;
     assert!(other.deregister().await.is_ok());
     assert!(registration.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, &format!("{fault:?}")).await;
 }
 
 async fn a_registration_survives<W: World>(world: &W, fault: Fault) {
@@ -225,7 +225,7 @@ async fn a_registration_survives<W: World>(world: &W, fault: Fault) {
     world.heal().await;
     comes_back(world, &format!("a registration after {fault:?}")).await;
     assert!(registration.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, &format!("{fault:?}")).await;
 }
 
 async fn a_start_during_a_fault_succeeds_later<W: World>(world: &W, fault: Fault) {
@@ -241,7 +241,7 @@ async fn a_start_during_a_fault_succeeds_later<W: World>(world: &W, fault: Fault
     })
     .await;
     assert!(registration.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, &format!("{fault:?}")).await;
 }
 
 async fn a_slow_subscriber_holds_up_nobody<W: World>(world: &W) {
@@ -255,7 +255,7 @@ async fn a_slow_subscriber_holds_up_nobody<W: World>(world: &W) {
     .await;
     assert!(are(world, &never_looks.snapshot(), &[&a]));
     assert!(registration.deregister().await.is_ok());
-    gone(world).await;
+    gone(world, "somebody never looked").await;
 }
 
 async fn stopping_is_prompt<W: World>(world: &W) {
@@ -268,7 +268,7 @@ async fn stopping_is_prompt<W: World>(world: &W) {
     assert!(registration.deregister().await.is_ok());
     let took = started.elapsed();
     assert!(took <= Duration::from_millis(100), "stopping took {took:?}");
-    gone(world).await;
+    gone(world, "a prompt stop").await;
 }
 
 fn start(world: &impl World, instance: &Instance) -> crate::Registration {
@@ -290,11 +290,11 @@ async fn comes_back<W: World>(world: &W, what: &str) {
 }
 
 /// Leaves nothing to the next test.
-async fn gone<W: World>(world: &W) {
+async fn gone<W: World>(world: &W, after: &str) {
     let empty = async {
         while !world.registered().await.is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    within(W::HEALED_WITHIN, "what was taken back is gone", empty).await;
+    within(W::HEALED_WITHIN, &format!("what was taken back is gone after {after}"), empty).await;
 }

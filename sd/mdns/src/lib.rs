@@ -41,12 +41,25 @@
 //! # When it ends
 //!
 //! One that is taken back, or dropped, says goodbye, and is gone a second later, the time that RFC
-//! 6762 gives a goodbye. One that is killed is gone when its records have expired, after two
-//! minutes; until then whoever calls it must notice.
+//! 6762 gives a goodbye. One that is killed, or whose goodbye is lost, is gone when it has not
+//! answered for two rounds in a row: within 12 s, or three times the [interval](Mdns::interval).
+//! Those who all fall silent in one round are gone at once, so if nobody is left, that is an empty
+//! answer: a network that is down looks like that, and it is
+//! [held back](purlin_sd::Discovery::empty) as from any registry.
+//!
+//! Records live for two minutes, as RFC 6762 recommends, which is too long to call somebody who is
+//! not there; and a querier of that RFC asks ever less often, after an hour at last, which is too
+//! long to miss somebody whose announcement was lost. So a source starts anew every four seconds:
+//! it asks three times within each round, where those who have answered need not do so again.
+//! However many there are, that is less than one question a second, and one answer of each
+//! instance in four.
+//!
+//! If two have one id, whoever was heard last is found.
 //!
 //! A thread does the network's part: one for each source and registry that is followed or kept. It
 //! ends with them.
 
+mod heard;
 mod node;
 mod record;
 mod registry;
@@ -55,15 +68,18 @@ mod source;
 pub use registry::MdnsRegistry;
 pub use source::MdnsSource;
 
+use std::time::Duration;
+
 /// Multicast DNS on all networks of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mdns {
     port: u16,
+    interval: Duration,
 }
 
 impl Default for Mdns {
     fn default() -> Self {
-        Self { port: mdns_sd::MDNS_PORT }
+        Self { port: mdns_sd::MDNS_PORT, interval: Duration::from_secs(4) }
     }
 }
 
@@ -76,12 +92,20 @@ impl Mdns {
     /// On a port of one's own: only those on the same one find each other. This is for tests.
     #[must_use]
     pub fn port(self, port: u16) -> Self {
-        Self { port }
+        Self { port, ..self }
+    }
+
+    /// How long a round is, in which everybody is asked whether they are there: 4 s unless set, 1 s
+    /// at least. Who is silent for three of them is gone. They are asked at once, after one second
+    /// and after three, so in a shorter round more depends on each datagram.
+    #[must_use]
+    pub fn interval(self, interval: Duration) -> Self {
+        Self { interval: interval.max(Duration::from_secs(1)), ..self }
     }
 
     /// Follows the instances of a service.
     pub fn source(&self, service: impl Into<String>) -> MdnsSource {
-        MdnsSource::new(self.port, service.into())
+        MdnsSource::new(self.port, self.interval, service.into())
     }
 
     /// Registers one instance of a service.

@@ -1,7 +1,7 @@
 //! What the records of an instance say, and how they are read.
 
 use crate::node::failed;
-use mdns_sd::{ResolvedService, ScopedIp, ServiceInfo};
+use mdns_sd::{ResolvedService, ScopedIp, ServiceInfo, TxtProperties};
 use purlin_endpoint::Error;
 use purlin_sd::Instance;
 use std::{
@@ -59,39 +59,45 @@ pub(crate) fn write(kind: &str, instance: &Instance, host: &str) -> Result<Servi
     Ok(if everywhere { info.enable_addr_auto() } else { info })
 }
 
-/// What is understood of what was announced.
-pub(crate) fn read(found: &ResolvedService) -> Option<Instance> {
-    let address = address(found.addresses.iter(), found.port)?;
+/// What is understood of what was announced by who is called at this address.
+pub(crate) fn read(said: &TxtProperties, address: SocketAddr) -> Result<Instance, Error> {
     let mut instance = Instance::new(address.to_string());
-    for said in found.txt_properties.iter() {
-        let (key, value) = (said.key().to_ascii_lowercase(), said.val_str().to_owned());
+    for entry in said.iter() {
+        let (key, value) = (entry.key().to_ascii_lowercase(), entry.val_str().to_owned());
         match key.as_str() {
             "id" => instance.id = value,
-            "weight" => instance.weight = value.parse().ok()?,
+            "weight" => {
+                instance.weight = value
+                    .parse()
+                    .map_err(|_| Error::invalid("weight", format!("is {value:?}, no number")))?;
+            }
             "zone" => instance.zone = Some(value),
             "version" => instance.version = Some(value),
-            _ => _ = instance.metadata.insert(said.key().to_owned(), value),
+            _ => _ = instance.metadata.insert(entry.key().to_owned(), value),
         }
     }
-    Some(instance)
+    Ok(instance)
+}
+
+/// Where a service is reached.
+pub(crate) fn addresses(found: &ResolvedService) -> impl Iterator<Item = SocketAddr> {
+    found.addresses.iter().map(|scoped| match scoped {
+        // A link-local address says nothing without its network.
+        ScopedIp::V6(scoped) if scoped.addr().is_unicast_link_local() => {
+            SocketAddrV6::new(*scoped.addr(), found.port, 0, scoped.scope_id().index).into()
+        }
+        _ => SocketAddr::new(scoped.to_ip_addr(), found.port),
+    })
 }
 
 /// Which of several addresses is called.
-fn address<'a>(ips: impl Iterator<Item = &'a ScopedIp>, port: u16) -> Option<SocketAddr> {
-    let best = ips.min_by_key(|scoped| {
-        let ip = scoped.to_ip_addr();
-        let near = match ip {
+pub(crate) fn best(addresses: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    addresses.min_by_key(|address| {
+        let near = match address.ip() {
             IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
             IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
         };
-        (ip.is_ipv6(), near, ip)
-    })?;
-    Some(match best {
-        // A link-local address says nothing without its network.
-        ScopedIp::V6(scoped) if scoped.addr().is_unicast_link_local() => {
-            SocketAddrV6::new(*scoped.addr(), port, 0, scoped.scope_id().index).into()
-        }
-        _ => SocketAddr::new(best.to_ip_addr(), port),
+        (address.is_ipv6(), near, *address)
     })
 }
 
@@ -100,9 +106,9 @@ mod tests {
     use super::*;
 
     fn chosen(ips: &[&str]) -> String {
-        let ips: Vec<ScopedIp> =
-            ips.iter().map(|ip| ip.parse::<IpAddr>().unwrap().into()).collect();
-        address(ips.iter(), 80).unwrap().to_string()
+        let ips: Vec<IpAddr> = ips.iter().map(|ip| ip.parse().unwrap()).collect();
+        let info = ServiceInfo::new("_s._tcp.local.", "a", "h.local.", &ips[..], 80, None);
+        best(addresses(&info.unwrap().as_resolved_service())).unwrap().to_string()
     }
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
         assert_eq!(chosen(&["192.0.2.3", "192.0.2.2"]), "192.0.2.2:80");
         assert_eq!(chosen(&["fd00::2", "127.0.0.1"]), "127.0.0.1:80");
         assert_eq!(chosen(&["fe80::1", "fd00::2", "::1"]), "[fd00::2]:80");
-        assert_eq!(address([].iter(), 80), None);
+        assert_eq!(best([].into_iter()), None);
     }
 
     #[test]

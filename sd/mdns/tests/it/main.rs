@@ -1,9 +1,10 @@
 //! What the crate promises, tried on the networks of this machine, on ports of the tests' own.
 
-use purlin_sd::{
-    Discovery, EmptyAnswer, Instance, Instancer, Registrar, Registry, Snapshot, Source, State,
-    conformance::{Fault, World, check_source},
-};
+mod bridge;
+mod losses;
+mod suite;
+
+use purlin_sd::{Discovery, EmptyAnswer, Instance, Instancer, Registrar, Snapshot, State};
 use purlin_sd_mdns::Mdns;
 use std::{
     net::UdpSocket,
@@ -28,59 +29,22 @@ fn follow(mdns: &Mdns, service: &str) -> Instancer {
 
 /// Waits until this is seen, and says how long that took.
 async fn seen(instancer: &mut Instancer, what: impl Fn(&Snapshot) -> bool) -> Duration {
+    seen_within(PATIENCE, instancer, what).await
+}
+
+async fn seen_within(
+    limit: Duration,
+    instancer: &mut Instancer,
+    what: impl Fn(&Snapshot) -> bool,
+) -> Duration {
     let started = Instant::now();
     let wait = async {
         while !what(&instancer.snapshot()) {
             instancer.changed().await;
         }
     };
-    assert!(timeout(PATIENCE, wait).await.is_ok(), "there is {:?}", instancer.snapshot());
+    assert!(timeout(limit, wait).await.is_ok(), "there is {:?}", instancer.snapshot());
     started.elapsed()
-}
-
-struct Network {
-    mdns: Mdns,
-    /// Somebody else, who sees what is registered.
-    other: Instancer,
-}
-
-/// There is no registry that could fail, and nobody's hand deletes what a process says of itself.
-impl World for Network {
-    const SEEN_WITHIN: Duration = Duration::from_secs(3);
-
-    fn source(&self) -> impl Source {
-        self.mdns.source("conf")
-    }
-
-    fn registry(&self) -> impl Registry {
-        self.mdns.registry("conf")
-    }
-
-    async fn registered(&self) -> Vec<String> {
-        let snapshot = self.other.snapshot();
-        snapshot.instances().iter().map(|instance| instance.id.clone()).collect()
-    }
-
-    async fn delete(&self, id: &str) {
-        unreachable!("{id} is deleted by nobody");
-    }
-
-    async fn fault(&self, fault: Fault) {
-        unreachable!("{fault:?} is not among the faults of a network");
-    }
-
-    async fn heal(&self) {}
-
-    fn faults(&self) -> &'static [Fault] {
-        &[]
-    }
-}
-
-#[tokio::test]
-async fn multicast_dns_passes() {
-    let mdns = apart();
-    let other = follow(&mdns, "conf");
-    check_source(&Network { mdns, other }).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,10 @@
-use crate::{Level, Value, timestamp, value::Kind};
+use crate::{
+    Level, Value,
+    color::{DIM, PLAIN, color_of},
+    escape::{Wants, bare_key, escape, escape_from, wants},
+    timestamp,
+    value::Kind,
+};
 use purlin_endpoint::{Method, Peer, catch_panic};
 use std::{
     fmt::{self, Write as _},
@@ -12,6 +18,8 @@ use std::{
 /// In every format a line is one line: control characters, line breaks and marks that turn the
 /// direction of writing come out escaped, whatever the message, the keys and the values are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Format {
     /// `ts=… level=info msg=listening addr=127.0.0.1:9110`, as Go's logfmt has it.
     #[default]
@@ -20,6 +28,8 @@ pub enum Format {
     Json,
     /// `… INFO  listening addr=127.0.0.1:9110`, for people.
     Pretty,
+    /// The same in colour, whatever it is written to. [`for_people`](Self::for_people) asks first.
+    Color,
 }
 
 impl Format {
@@ -49,26 +59,39 @@ impl Format {
                 out.push(b' ');
                 escape(out, message);
             }
+            Self::Color => {
+                out.extend_from_slice(DIM);
+                timestamp::write(out, at);
+                out.extend_from_slice(PLAIN);
+                out.push(b' ');
+                out.extend_from_slice(color_of(level));
+                out.extend_from_slice(level.padded().as_bytes());
+                out.extend_from_slice(PLAIN);
+                out.push(b' ');
+                escape(out, message);
+            }
         }
     }
 
     pub(crate) fn finish(self, out: &mut Vec<u8>) {
         out.extend_from_slice(match self {
             Self::Json => b"}\n",
-            Self::Logfmt | Self::Pretty => b"\n",
+            Self::Logfmt | Self::Pretty | Self::Color => b"\n",
         });
-    }
-
-    pub(crate) fn field(self, out: &mut Vec<u8>, key: &str, value: Value<'_>) {
-        self.key(out, key);
-        self.value(out, value);
     }
 
     /// Writes the key of a field, and what stands around it.
     #[inline]
     pub(crate) fn known_key(self, out: &mut Vec<u8>, key: Key) {
-        let key = if self == Self::Json { key.json } else { key.plain };
-        out.extend_from_slice(key.as_bytes());
+        match self {
+            Self::Json => out.extend_from_slice(key.json.as_bytes()),
+            Self::Logfmt | Self::Pretty => out.extend_from_slice(key.plain.as_bytes()),
+            Self::Color => {
+                out.extend_from_slice(DIM);
+                out.extend_from_slice(key.plain.as_bytes());
+                out.extend_from_slice(PLAIN);
+            }
+        }
     }
 
     /// Writes a text that needs no escape in any format.
@@ -83,7 +106,7 @@ impl Format {
         }
     }
 
-    fn key(self, out: &mut Vec<u8>, key: &str) {
+    pub(crate) fn key(self, out: &mut Vec<u8>, key: &str) {
         match self {
             Self::Json => {
                 out.push(b',');
@@ -94,6 +117,11 @@ impl Format {
                 out.push(b' ');
                 bare_key(out, key);
                 out.push(b'=');
+            }
+            Self::Color => {
+                out.extend_from_slice(DIM);
+                Self::Pretty.key(out, key);
+                out.extend_from_slice(PLAIN);
             }
         }
     }
@@ -152,8 +180,8 @@ impl Format {
         match self {
             Self::Json if wants == Wants::Escapes => escape_from(out, start),
             Self::Json => out.push(b'"'),
-            Self::Logfmt | Self::Pretty if wants == Wants::Nothing => {}
-            Self::Logfmt | Self::Pretty => {
+            _ if wants == Wants::Nothing => {}
+            Self::Logfmt | Self::Pretty | Self::Color => {
                 out.insert(start, b'"');
                 match wants {
                     Wants::Escapes => escape_from(out, start + 1),
@@ -191,14 +219,6 @@ pub(crate) fn millis(out: &mut Vec<u8>, duration: Duration) {
     out.extend_from_slice(&[b'.', a, b, c]);
 }
 
-/// Escapes what was written from there on, and closes the quotes.
-fn escape_from(out: &mut Vec<u8>, start: usize) {
-    let text = out.split_off(start);
-    // Only text was written there.
-    escape(out, &String::from_utf8_lossy(&text));
-    out.push(b'"');
-}
-
 /// Takes what is displayed.
 struct Text<'a>(&'a mut Vec<u8>);
 
@@ -210,102 +230,11 @@ impl fmt::Write for Text<'_> {
 }
 
 /// Writes what the value displays. A value that fails or panics loses its own text, not the line.
-fn display(out: &mut Vec<u8>, value: &dyn fmt::Display) {
+pub(crate) fn display(out: &mut Vec<u8>, value: &dyn fmt::Display) {
     let start = out.len();
     if catch_panic(|| write!(Text(out), "{value}").ok()).is_err() {
         out.truncate(start);
         out.extend_from_slice(b"panicked while it was displayed");
-    }
-}
-
-/// What a text needs around it or within.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wants {
-    Nothing,
-    /// Quotes, where a format can do without them.
-    Quotes,
-    /// Quotes, and escapes within them.
-    Escapes,
-}
-
-const QUOTE: u8 = 1;
-const ESCAPE: u8 = 2;
-const PERHAPS: u8 = 4;
-
-/// What each byte of a text asks for: quotes in logfmt, an escape, or a look at the character that
-/// it begins.
-static CLASS: [u8; 256] = {
-    let mut class = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        class[byte] = match byte as u8 {
-            b' ' | b'=' => QUOTE,
-            0..b' ' | 0x7f | b'"' | b'\\' => ESCAPE,
-            // C1 controls begin with the first, separators and direction marks with the second, the
-            // byte order mark with the third.
-            0xc2 | 0xe2 | 0xef => PERHAPS,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    class
-};
-
-fn wants(text: &[u8]) -> Wants {
-    let seen = text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]);
-    let any =
-        |is: fn(char) -> bool| seen & PERHAPS != 0 && String::from_utf8_lossy(text).chars().any(is);
-    if seen & ESCAPE != 0 || any(is_unsafe) {
-        return Wants::Escapes;
-    }
-    // Without quotes an empty text would be nothing, and the other the value that is not there.
-    let spaced = || any(char::is_whitespace);
-    match text {
-        b"" | b"null" => Wants::Quotes,
-        _ if seen & QUOTE != 0 || spaced() => Wants::Quotes,
-        _ => Wants::Nothing,
-    }
-}
-
-/// Whether a character could break a line, speak to a terminal, or turn the text around.
-fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// Writes a text with the escapes of JSON, which logfmt's quotes share.
-fn escape(out: &mut Vec<u8>, text: &str) {
-    for c in text.chars() {
-        match c {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\t' => out.extend_from_slice(b"\\t"),
-            c if is_unsafe(c) => {
-                let code = u32::from(c);
-                out.extend_from_slice(b"\\u");
-                for shift in [12, 8, 4, 0] {
-                    let digit = (code >> shift) & 15;
-                    out.push(b"0123456789abcdef"[digit as usize]);
-                }
-            }
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-}
-
-/// Writes a key that stands without quotes: what can't be in one becomes an underscore.
-fn bare_key(out: &mut Vec<u8>, key: &str) {
-    if wants(key.as_bytes()) == Wants::Nothing {
-        return out.extend_from_slice(key.as_bytes());
-    }
-    if key.is_empty() {
-        out.push(b'_');
-    }
-    for c in key.chars() {
-        let fits = !is_unsafe(c) && !c.is_whitespace() && !matches!(c, '=' | '"');
-        let c = if fits { c } else { '_' };
-        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 }
 
@@ -317,6 +246,7 @@ impl FromStr for Format {
             "logfmt" => Ok(Self::Logfmt),
             "json" => Ok(Self::Json),
             "pretty" => Ok(Self::Pretty),
+            "color" => Ok(Self::Color),
             _ => Err(UnknownFormat),
         }
     }
@@ -328,6 +258,7 @@ impl fmt::Display for Format {
             Self::Logfmt => "logfmt",
             Self::Json => "json",
             Self::Pretty => "pretty",
+            Self::Color => "color",
         })
     }
 }
@@ -338,7 +269,7 @@ pub struct UnknownFormat;
 
 impl fmt::Display for UnknownFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a format is logfmt, json or pretty")
+        f.write_str("a format is logfmt, json, pretty or color")
     }
 }
 

@@ -1,13 +1,8 @@
-use crate::{
-    Format, Level, Logger,
-    format::{Key, millis},
-};
+use crate::{CallLine, Fields, Level, Logger};
 use purlin_endpoint::{
-    BoxError, ByCode, Call, Classify, Code, Context, End, Error, Guard, How, Intercept,
-    InterceptLayer, Intercepted, Layer, Observes, Verdict,
+    ByCode, Call, Context, Error, Intercept, InterceptLayer, Intercepted, Layer, Notes, Observes,
 };
-use std::{any::Any, convert::Infallible, fmt, sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{convert::Infallible, fmt, mem, sync::Arc};
 
 /// Writes one line for each call, when the call has ended: of a stream, when the stream has.
 ///
@@ -18,222 +13,152 @@ use tokio::time::Instant;
 /// - `took_ms`, how long the call took, in milliseconds with three decimals;
 /// - `peer`, the other side's address;
 /// - `request_id`;
+/// - `trace_id` and `span_id`, where the call stands in a trace when it comes to this layer: a layer
+///   that begins a span belongs outside of this one;
 /// - `attempt`, how many attempts came before this one, if any did;
+/// - `attempts`, how many were made further in, if there was more than one;
+/// - those of the request's own that you [choose](Self::fields);
 /// - `error`, what the caller was told, and `cause`, what it was not.
 ///
 /// Its level is error if the server is to blame, warn if the caller is, and info otherwise. A call
 /// that was given up is `CANCELLED`, or `DEADLINE_EXCEEDED` if its deadline had passed.
+///
+/// A call without a peer is one that this process makes. If nobody reads its notes, the layer has
+/// its attempts counted in them.
 #[derive(Clone, Debug)]
-pub struct LogLayer<C = ByCode>(InterceptLayer<CallLog<C>, Observes>);
+pub struct LogLayer<C = ByCode, F = NoFields>(InterceptLayer<CallLog<C, F>, Observes>);
 
 impl LogLayer {
     /// Writes lines about calls here.
     pub fn new(logger: Logger) -> Self {
-        Self(InterceptLayer::observer(CallLog { logger, classify: ByCode }))
+        Self::of(CallLog { logger, classify: ByCode, fields: NoFields })
     }
 }
 
-impl<C> LogLayer<C> {
+impl<C, F> LogLayer<C, F> {
+    fn of(log: CallLog<C, F>) -> Self {
+        Self(InterceptLayer::observer(log))
+    }
+}
+
+impl<C: Clone, F: Clone> LogLayer<C, F> {
     /// Judges outcomes by this instead of the code of a [`purlin_endpoint::Error`].
-    pub fn classify<D>(self, classify: D) -> LogLayer<D> {
-        let logger = self.0.intercept().logger.clone();
-        LogLayer(InterceptLayer::observer(CallLog { logger, classify }))
+    pub fn classify<D>(self, classify: D) -> LogLayer<D, F> {
+        let CallLog { logger, fields, .. } = self.0.intercept().as_ref().clone();
+        LogLayer::of(CallLog { logger, classify, fields })
+    }
+
+    /// Adds fields of the request to each line.
+    ///
+    /// ```
+    /// use purlin_endpoint::Request;
+    /// use purlin_log::{Fields, LogLayer, Logger};
+    ///
+    /// let log = LogLayer::new(Logger::default());
+    /// let log = log.fields(|request: &Request<String>, fields: &mut Fields<'_>| {
+    ///     fields.add("name", &request.message);
+    /// });
+    /// # let _ = log;
+    /// ```
+    ///
+    /// They are written down when the call comes. This is then a layer for requests of that type
+    /// only, while a layer without such fields is one for any.
+    pub fn fields<G>(self, fields: G) -> LogLayer<C, G> {
+        let CallLog { logger, classify, .. } = self.0.intercept().as_ref().clone();
+        LogLayer::of(CallLog { logger, classify, fields })
     }
 }
 
-impl<C: Send + Sync + 'static> LogLayer<C> {
+impl<C: Send + Sync + 'static, F: Send + Sync + 'static> LogLayer<C, F> {
     /// Writes the line of a call that its transport has refused before its endpoint was called.
     ///
     /// Such a call passes no layer. This is for a transport's `error_handler`; other errors, which
     /// have a line already, are passed over.
-    pub fn uncalled(&self) -> impl Fn(&Context, &Error) + Clone + Send + Sync + use<C> {
+    pub fn uncalled(&self) -> impl Fn(&Context, &Error) + Clone + Send + Sync + use<C, F> {
         let log = self.0.intercept().clone();
         move |context, error| {
             if error.is_uncalled() && log.logger.enabled(Level::Error) {
-                let mut line = Known::new(log.clone(), Instant::now(), context);
-                line.verdict = Verdict::of(error.code());
-                line.failure = Some(Failure::of(error));
-                line.write(Duration::ZERO);
+                CallLine::refused(log.clone(), context, error);
             }
         }
     }
 }
 
-impl<C, S> Layer<S> for LogLayer<C> {
-    type Service = Intercepted<CallLog<C>, Observes, S>;
+impl<C, F, S> Layer<S> for LogLayer<C, F> {
+    type Service = Intercepted<CallLog<C, F>, Observes, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
         self.0.layer(inner)
     }
 }
 
-/// What all calls of a [`LogLayer`] share.
-pub struct CallLog<C> {
-    logger: Logger,
-    classify: C,
+/// Says which fields of a request its line has: [`NoFields`], or a function.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't choose fields of a request of type `{Req}`",
+    note = "`.fields(…)` takes a function: `|request: &{Req}, fields: &mut Fields<'_>| …`"
+)]
+pub trait RequestFields<Req>: Send + Sync + 'static {
+    /// Whether there is nothing to choose.
+    const NONE: bool = false;
+
+    /// Adds the fields of this request.
+    fn choose(&self, request: &Req, fields: &mut Fields<'_>);
 }
 
-impl<C> fmt::Debug for CallLog<C> {
+/// Chooses no field of any request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFields;
+
+impl<Req> RequestFields<Req> for NoFields {
+    const NONE: bool = true;
+
+    fn choose(&self, _: &Req, _: &mut Fields<'_>) {}
+}
+
+impl<Req, F> RequestFields<Req> for F
+where
+    F: Fn(&Req, &mut Fields<'_>) + Send + Sync + 'static,
+{
+    fn choose(&self, request: &Req, fields: &mut Fields<'_>) {
+        self(request, fields);
+    }
+}
+
+/// What all calls of a [`LogLayer`] share.
+#[derive(Clone)]
+pub struct CallLog<C, F> {
+    pub(crate) logger: Logger,
+    pub(crate) classify: C,
+    fields: F,
+}
+
+impl<C, F> fmt::Debug for CallLog<C, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallLog").field("logger", &self.logger).finish_non_exhaustive()
     }
 }
 
-impl<Req: Call, C> Intercept<Req> for CallLog<C> {
-    type Guard = CallLine<C>;
+impl<Req: Call, C, F: RequestFields<Req>> Intercept<Req> for CallLog<C, F> {
+    type Guard = CallLine<C, F>;
     type Refusal = Infallible;
 
     fn before(self: &Arc<Self>, request: &mut Req) -> Result<Self::Guard, Infallible> {
-        Ok(CallLine(self.logger.enabled(Level::Error).then(|| {
-            let started = request.started();
-            Known::new(self.clone(), started, request.context())
-        })))
-    }
-}
-
-/// The line of a call that has not ended yet; `None` if nothing at all is written just now.
-pub struct CallLine<C>(Option<Known<C>>);
-
-/// What is known of a call before its end.
-struct Known<C> {
-    log: Arc<CallLog<C>>,
-    started: Instant,
-    context: Context,
-    verdict: Verdict,
-    failure: Option<Box<Failure>>,
-}
-
-/// Makes the key of a field. It needs no escape in any format.
-macro_rules! key {
-    ($name:literal) => {
-        Key { plain: concat!(" ", $name, "="), json: concat!(",\"", $name, "\":") }
-    };
-}
-
-impl<C> Known<C> {
-    fn new(log: Arc<CallLog<C>>, started: Instant, context: &Context) -> Self {
-        Self { log, started, context: context.clone(), verdict: Verdict::OK, failure: None }
-    }
-
-    fn write(&self, took: Duration) {
-        let line = self.log.logger.line(level(self.verdict), "call");
-        line.write(|format, out| self.fields(format, out, took)).send();
-    }
-
-    /// Writes what is safe as it is without looking at it again.
-    fn fields(&self, format: Format, out: &mut Vec<u8>, took: Duration) {
-        if let Some(method) = self.context.method() {
-            format.known_key(out, key!("method"));
-            format.method(out, method);
+        if !self.logger.enabled(Level::Error) {
+            return Ok(CallLine::unwritten());
         }
-        format.known_key(out, key!("code"));
-        let code = self.verdict.code.as_str();
-        format.known(out, |out| out.extend_from_slice(code.as_bytes()));
-        format.known_key(out, key!("took_ms"));
-        millis(out, took);
-        if let Some(peer) = self.context.peer() {
-            format.known_key(out, key!("peer"));
-            format.peer(out, peer);
+        let context = request.context_mut();
+        if context.peer().is_none() && !context.notes().is_open() {
+            *context = mem::take(context).with_notes(Notes::counting());
         }
-        if let Some(id) = self.context.request_id() {
-            format.known_key(out, key!("request_id"));
-            format.known(out, |out| out.extend_from_slice(id.as_bytes()));
+        let mut fields = Vec::new();
+        if !F::NONE {
+            self.fields.choose(request, &mut self.logger.fields(&mut fields));
         }
-        if self.context.attempt() > 0 {
-            format.known_key(out, key!("attempt"));
-            format.value(out, self.context.attempt().into());
-        }
-        if let Some(failure) = &self.failure {
-            format.known_key(out, key!("error"));
-            format.value(out, failure.error.as_str().into());
-            if let Some(cause) = failure.cause() {
-                format.known_key(out, key!("cause"));
-                format.value(out, cause.into());
-            }
-        }
-    }
-}
-
-/// The level of a line about a call with this verdict.
-fn level(verdict: Verdict) -> Level {
-    match verdict.code {
-        _ if verdict.failed => Level::Error,
-        Code::Ok | Code::Cancelled => Level::Info,
-        _ => Level::Warn,
-    }
-}
-
-impl<C, Res, Err> Guard<Res, Err> for CallLine<C>
-where
-    C: Classify<Res, Err>,
-    Err: fmt::Display + 'static,
-{
-    fn response(&mut self, outcome: &mut Result<Res, Err>) {
-        let Some(line) = &mut self.0 else { return };
-        line.verdict = line.log.classify.classify(outcome);
-        line.failure = outcome.as_ref().err().map(Failure::of);
+        let started = request.started();
+        Ok(CallLine::new(self.clone(), started, request.context(), fields))
     }
 
-    fn end(self, end: End<'_>) {
-        let Some(mut line) = self.0 else { return };
-        match end.how() {
-            How::Returned | How::Streamed(Ok(())) => {}
-            How::Streamed(Err(error)) => {
-                line.verdict = Verdict::of(error.code());
-                line.failure = Some(Failure::of(error));
-            }
-            How::Dropped => {
-                let late = line
-                    .context
-                    .deadline()
-                    .is_some_and(|deadline| deadline <= end.at(line.started));
-                let code = if late { Code::DeadlineExceeded } else { Code::Cancelled };
-                line.verdict = Verdict::of(code);
-            }
-            How::Panicked => {
-                line.verdict = Verdict { code: Code::Internal, failed: true };
-                line.failure = Some(Failure::panicked());
-            }
-        }
-        line.write(end.took(line.started));
-    }
-}
-
-impl<C> fmt::Debug for CallLine<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallLine").finish_non_exhaustive()
-    }
-}
-
-/// The text of an error, and the same with its causes.
-struct Failure {
-    error: String,
-    full: String,
-}
-
-impl Failure {
-    /// An error shows its causes where it is displayed with `{:#}`; one in a box can be asked.
-    fn of<Err: fmt::Display + 'static>(error: &Err) -> Box<Self> {
-        let (said, mut full) = (error.to_string(), format!("{error:#}"));
-        if said == full
-            && let Some(boxed) = (error as &dyn Any).downcast_ref::<BoxError>()
-            && !boxed.is::<Error>()
-        {
-            let mut next = boxed.source();
-            while let Some(cause) = next {
-                full = format!("{full}: {cause}");
-                next = cause.source();
-            }
-        }
-        Box::new(Self { error: said, full })
-    }
-
-    fn panicked() -> Box<Self> {
-        Box::new(Self { error: "panicked".into(), full: String::new() })
-    }
-
-    fn cause(&self) -> Option<&str> {
-        let cause = self.full.strip_prefix(&*self.error)?;
-        Some(cause.strip_prefix(": ")?).filter(|cause| !cause.is_empty())
+    fn name(&self) -> &'static str {
+        "log"
     }
 }

@@ -2,6 +2,8 @@ use std::{fmt, str::FromStr};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Level {
     /// For whoever is looking for a fault.
     Debug,
@@ -42,13 +44,14 @@ impl fmt::Display for Level {
     }
 }
 
+/// Reads a level whatever its case is, with or without spaces around it.
 impl FromStr for Level {
     type Err = UnknownLevel;
 
     fn from_str(name: &str) -> Result<Self, UnknownLevel> {
         [Self::Debug, Self::Info, Self::Warn, Self::Error]
             .into_iter()
-            .find(|level| level.as_str().eq_ignore_ascii_case(name))
+            .find(|level| level.as_str().eq_ignore_ascii_case(name.trim()))
             .ok_or(UnknownLevel)
     }
 }

@@ -34,17 +34,53 @@
 //! ```
 //!
 //! A [`Logger`] is a value that `main` makes and hands on: nothing is global, and nothing is
-//! installed. A [`LogLayer`] writes one line for each call. It refuses nothing and changes nothing.
+//! installed. A [`LogLayer`] writes one line for each call. It refuses nothing, and changes nothing
+//! but that attempts are counted. Clones of both share one writer and one level, which a [`Handle`]
+//! changes while they run, for good or for a time.
+//!
+//! Lines are written by who logs them or, by a [queued](Logger::queued) logger, in a thread of its
+//! own, with room for so many and a count of those that found none. Lines that repeat themselves
+//! can be [sampled](Logger::sampling). Fields that are secret, by their [type](Secret) or their
+//! [name](Logger::secrets), are written as `***`.
+//!
+//! # Features
+//!
+//! - `log`: a [`Logger`] is a `log::Log`, for `main` to install.
+//! - `serde`: reads and writes [`Level`], [`Format`], [`Sampling`] and [`Queue`].
+//! - `tracing`: `FromTracing` writes events as lines, and `Logger::to_tracing` makes lines events.
 
+mod call_line;
+mod color;
+mod dial;
+mod escape;
+#[cfg(feature = "tracing")]
+mod events;
 mod format;
+mod handle;
 mod layer;
 mod level;
+mod line;
 mod logger;
+mod queue;
+#[cfg(feature = "log")]
+mod records;
+mod sampling;
+mod secret;
+mod shared;
+mod sink;
 mod timestamp;
 mod value;
 
+pub use call_line::CallLine;
+#[cfg(feature = "tracing")]
+pub use events::FromTracing;
 pub use format::{Format, UnknownFormat};
-pub use layer::{CallLine, CallLog, LogLayer};
+pub use handle::Handle;
+pub use layer::{CallLog, LogLayer, NoFields, RequestFields};
 pub use level::{Level, UnknownLevel};
-pub use logger::{Line, Logger};
+pub use line::{Fields, Line};
+pub use logger::Logger;
+pub use queue::{Background, Queue};
+pub use sampling::Sampling;
+pub use secret::Secret;
 pub use value::Value;

@@ -1,17 +1,18 @@
-use crate::{Format, Level, Value};
+use crate::{
+    Background, Fields, Format, Handle, Level, Line, Queue, Sampling, Value, dial::OFF,
+    line::BUFFER, secret::Names, shared::Shared, sink::Sink,
+};
+use purlin_endpoint::Invalid;
 use std::{
-    cell::Cell,
     fmt,
     io::{self, Write},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
-    },
+    panic::Location,
+    sync::Arc,
     time::SystemTime,
 };
 
-/// Writes lines of fields. Its clones, and those [with](Self::with) more fields, share one writer
-/// and one level.
+/// Writes lines of fields. Its clones, and those [with](Self::with) more fields, share one writer,
+/// one level and one [sampling](Self::sampling).
 ///
 /// ```
 /// use purlin_log::{Level, Logger};
@@ -21,36 +22,32 @@ use std::{
 /// assert_eq!(logger.dropped(), 0);
 /// ```
 ///
-/// A line is written by one call of the writer's `write_all`, so that lines never mix. A line that
-/// can't be written is [counted](Self::dropped), and nobody's call fails for it.
+/// A line is written by one call of the writer's `write_all`, so that lines never mix, by whoever
+/// logs; a [queued](Self::queued) logger never lets a call wait for its writer. A line that can't be
+/// written is [counted](Self::dropped), and said to be missing in the next that can; nobody's call
+/// fails for it, even if the writer panics.
 #[derive(Clone)]
 pub struct Logger {
-    shared: Arc<Shared>,
-    /// The fields of all lines, written once.
-    fields: Arc<[u8]>,
+    pub(crate) shared: Arc<Shared>,
+    parts: Arc<[Part]>,
+    secrets: Arc<Names>,
     clock: fn() -> SystemTime,
+    caller: bool,
 }
 
-struct Shared {
-    format: Format,
-    level: AtomicU8,
-    dropped: AtomicU64,
-    writer: Mutex<Box<dyn Write + Send>>,
+/// Fields of all lines.
+#[derive(Clone)]
+enum Part {
+    /// Written once.
+    Written(Vec<u8>),
+    /// Worked out for each line.
+    Each(Arc<dyn Fn(&mut Fields<'_>) + Send + Sync>),
 }
-
-/// The level above all others, where nothing is written.
-const OFF: u8 = Level::Error as u8 + 1;
 
 impl Logger {
     /// Writes lines of this format.
     pub fn new(format: Format, writer: impl Write + Send + 'static) -> Self {
-        let shared = Shared {
-            format,
-            level: AtomicU8::new(Level::Info as u8),
-            dropped: AtomicU64::new(0),
-            writer: Mutex::new(Box::new(writer)),
-        };
-        Self { shared: Arc::new(shared), fields: Arc::default(), clock: SystemTime::now }
+        Self::to(format, Sink::here(writer))
     }
 
     /// Writes [logfmt](Format::Logfmt).
@@ -71,8 +68,46 @@ impl Logger {
     /// Writes nothing, and takes no time over it.
     pub fn discard() -> Self {
         let logger = Self::new(Format::Logfmt, io::sink());
-        logger.shared.level.store(OFF, Ordering::Relaxed);
+        logger.shared.dial.set(OFF);
         logger
+    }
+
+    /// Hands lines to a thread of its own, which writes them: no call waits for a slow writer.
+    ///
+    /// When the queue is full, lines are dropped and counted. A flush, and the end of what this
+    /// returns beside the logger, wait until all is written. Many lines may be one call of the
+    /// writer's `write`, which is flushed after each.
+    ///
+    /// ```
+    /// use purlin_log::{Format, Logger, Queue};
+    ///
+    /// let (log, background) = Logger::queued(Format::Json, std::io::stderr(), Queue::default())?;
+    /// log.info("listening").field("port", 9110).send();
+    /// background.stop()?;
+    /// # assert_eq!(log.dropped(), 0);
+    /// # Ok::<_, std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the queue has no room, or no thread can be started.
+    pub fn queued(
+        format: Format,
+        writer: impl Write + Send + 'static,
+        queue: Queue,
+    ) -> io::Result<(Self, Background)> {
+        let (lines, background) = queue.start(writer)?;
+        Ok((Self::to(format, Sink::Queue(lines)), background))
+    }
+
+    pub(crate) fn to(format: Format, sink: Sink) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(format, sink)),
+            parts: Arc::default(),
+            secrets: Arc::default(),
+            clock: SystemTime::now,
+            caller: false,
+        }
     }
 
     /// Writes lines of this level and above, [info](Level::Info) and above if nobody says.
@@ -80,6 +115,35 @@ impl Logger {
     pub fn level(self, level: Level) -> Self {
         self.set_level(level);
         self
+    }
+
+    /// Writes not all of the lines that repeat themselves.
+    ///
+    /// # Errors
+    ///
+    /// If none would be written, or an interval is empty.
+    pub fn sampling(self, sampling: Sampling) -> Result<Self, Invalid> {
+        self.sample(Some(sampling))?;
+        Ok(self)
+    }
+
+    /// Hides the values of fields with these names too.
+    ///
+    /// Hidden are already `authorization`, `password`, `passwd`, `passphrase`, `secret`, `token`,
+    /// `cookie`, `api_key`, `access_key`, `private_key`, `credentials` and `jwt`: in any case, with
+    /// any marks between their words, and behind other words, as in `x-auth-token` or `dbPassword`.
+    /// A value that is secret by its type is a [`Secret`](crate::Secret).
+    #[must_use]
+    pub fn secrets<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Self {
+        let secrets = Arc::make_mut(&mut self.secrets);
+        names.into_iter().for_each(|name| secrets.add(name));
+        self
+    }
+
+    /// Adds to each line where in the source it was begun, as in `caller=src/main.rs:21`.
+    #[must_use]
+    pub fn caller(self) -> Self {
+        Self { caller: true, ..self }
     }
 
     /// Reads the time of each line here instead of from the system.
@@ -91,71 +155,119 @@ impl Logger {
     /// Adds a field to all lines of this logger, behind those it has.
     #[must_use]
     pub fn with<'v>(&self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        let mut fields = self.fields.to_vec();
-        self.shared.format.field(&mut fields, key, value.into());
-        Self { fields: fields.into(), ..self.clone() }
+        let mut parts = self.parts.to_vec();
+        let mut written = match parts.pop() {
+            Some(Part::Written(written)) => written,
+            part => {
+                parts.extend(part);
+                Vec::new()
+            }
+        };
+        self.fields(&mut written).add(key, value);
+        parts.push(Part::Written(written));
+        Self { parts: parts.into(), ..self.clone() }
+    }
+
+    /// Adds fields to all lines of this logger that are worked out for each line that is written.
+    #[must_use]
+    pub fn with_each(&self, fields: impl Fn(&mut Fields<'_>) + Send + Sync + 'static) -> Self {
+        let mut parts = self.parts.to_vec();
+        parts.push(Part::Each(Arc::new(fields)));
+        Self { parts: parts.into(), ..self.clone() }
     }
 
     /// Changes the level of this logger and all that share it, from the next line on.
     pub fn set_level(&self, level: Level) {
-        self.shared.level.store(level as u8, Ordering::Relaxed);
+        self.shared.dial.set(level as u8);
+    }
+
+    /// Reads and changes what all that share this logger do, while they run.
+    pub fn handle(&self) -> Handle {
+        Handle(self.clone())
     }
 
     /// Whether lines of this level are written just now.
+    #[inline]
     pub fn enabled(&self, level: Level) -> bool {
-        level as u8 >= self.shared.level.load(Ordering::Relaxed)
+        level as u8 >= self.shared.dial.least()
     }
 
     /// How many lines could not be written since the start.
     pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
+        self.shared.dropped()
     }
 
-    /// Flushes the writer, for the end of `main`.
+    /// Says what was suppressed and dropped so far, and flushes the writer, for the end of `main`.
     ///
     /// # Errors
     ///
-    /// What the writer says.
+    /// What the writer says. Of a [queued](Self::queued) logger,
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if lines were not written in time.
     pub fn flush(&self) -> io::Result<()> {
-        self.shared.writer().flush()
+        self.say_all();
+        self.shared.sink.flush()
     }
 
     /// Begins a line for whoever is looking for a fault.
+    #[track_caller]
     pub fn debug(&self, message: &str) -> Line<'_> {
         self.line(Level::Debug, message)
     }
 
     /// Begins a line about the ordinary course of things.
+    #[track_caller]
     pub fn info(&self, message: &str) -> Line<'_> {
         self.line(Level::Info, message)
     }
 
     /// Begins a line about something that is not as it should be.
+    #[track_caller]
     pub fn warn(&self, message: &str) -> Line<'_> {
         self.line(Level::Warn, message)
     }
 
     /// Begins a line about a failure.
+    #[track_caller]
     pub fn error(&self, message: &str) -> Line<'_> {
         self.line(Level::Error, message)
     }
 
     /// Begins a line of this level.
+    #[track_caller]
     pub fn line(&self, level: Level, message: &str) -> Line<'_> {
-        let text = self.enabled(level).then(|| {
-            let mut text = BUFFER.take();
-            self.shared.format.begin(&mut text, (self.clock)(), level, message);
-            text.extend_from_slice(&self.fields);
-            text
-        });
-        Line { logger: self, text }
+        let line = self.line_of(level, &[message]);
+        if !self.caller {
+            return line;
+        }
+        let caller = Location::caller();
+        line.field("caller", &format_args!("{}:{}", caller.file(), caller.line()))
     }
-}
 
-impl Shared {
-    fn writer(&self) -> impl std::ops::DerefMut<Target = Box<dyn Write + Send>> {
-        // A writer that panicked once may work again.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins a line that is alike to others if all of these texts are, of which the first is the
+    /// message.
+    pub(crate) fn line_of(&self, level: Level, kind: &[&str]) -> Line<'_> {
+        let written = self.enabled(level) && self.admits(level, kind);
+        self.begun(level, kind.first().copied().unwrap_or_default(), written)
+    }
+
+    pub(crate) fn begun(&self, level: Level, message: &str, written: bool) -> Line<'_> {
+        if !written {
+            return Line { logger: self, level, message: 0, text: None };
+        }
+        let mut text = BUFFER.take();
+        let message = self.shared.begin(&mut text, self.clock, level, message);
+        for part in &*self.parts {
+            match part {
+                Part::Written(written) => text.extend_from_slice(written),
+                Part::Each(fields) => fields(&mut self.fields(&mut text)),
+            }
+        }
+        Line { logger: self, level, message, text: Some(text) }
+    }
+
+    /// Where fields are added to a text.
+    pub(crate) fn fields<'a>(&'a self, text: &'a mut Vec<u8>) -> Fields<'a> {
+        Fields { format: self.shared.format, secrets: &self.secrets, text }
     }
 }
 
@@ -170,72 +282,7 @@ impl fmt::Debug for Logger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Logger")
             .field("format", &self.shared.format)
-            .field("fields", &String::from_utf8_lossy(&self.fields))
             .field("dropped", &self.dropped())
             .finish_non_exhaustive()
-    }
-}
-
-thread_local! {
-    /// The room of the last line of this thread, for the next one.
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// What one long line may leave behind for the next.
-const KEPT: usize = 16 * 1024;
-
-/// A line on its way: [`send`](Self::send) writes it.
-#[must_use = "a line is written by its `send`"]
-pub struct Line<'a> {
-    logger: &'a Logger,
-    /// `None` if the level is not written.
-    text: Option<Vec<u8>>,
-}
-
-impl Line<'_> {
-    /// Adds a field.
-    pub fn field<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
-        if let Some(text) = &mut self.text {
-            self.logger.shared.format.field(text, key, value.into());
-        }
-        self
-    }
-
-    /// Adds a field that is only worked out if the line is written.
-    pub fn lazy<'v, V: Into<Value<'v>>>(self, key: &str, value: impl FnOnce() -> V) -> Self {
-        match self.text {
-            Some(_) => self.field(key, value()),
-            None => self,
-        }
-    }
-
-    /// Adds fields straight to the line's text, if it is written.
-    pub(crate) fn write(mut self, write: impl FnOnce(Format, &mut Vec<u8>)) -> Self {
-        if let Some(text) = &mut self.text {
-            write(self.logger.shared.format, text);
-        }
-        self
-    }
-
-    /// Writes the line.
-    pub fn send(self) {
-        let Some(mut text) = self.text else { return };
-        let shared = &*self.logger.shared;
-        shared.format.finish(&mut text);
-        let written = shared.writer().write_all(&text);
-        if written.is_err() {
-            shared.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        if text.capacity() <= KEPT {
-            text.clear();
-            BUFFER.set(text);
-        }
-    }
-}
-
-impl fmt::Debug for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.text.as_deref().map(String::from_utf8_lossy);
-        f.debug_tuple("Line").field(&text).finish()
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     connector::{Connector, Dial, address},
     error::BoxError,
 };
+use arc_swap::{ArcSwap, Guard};
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, Uri};
 use http_body::Body;
@@ -33,6 +34,12 @@ use tower_service::Service;
 pub struct HttpClient {
     options: Options,
     connector: Connector,
+    pool: Arc<ArcSwap<Pool>>,
+}
+
+/// The connections of one [generation](Connect::generation).
+struct Pool {
+    generation: u64,
     client: Client<Connector, RequestBody>,
 }
 
@@ -66,8 +73,12 @@ impl HttpClient {
             #[cfg(feature = "rustls")]
             tls: web(),
         };
-        let client = build(&options, &connector);
-        Self { options, connector, client }
+        Self::of(options, connector)
+    }
+
+    fn of(options: Options, connector: Connector) -> Self {
+        let pool = Arc::new(ArcSwap::from_pointee(Pool::new(&options, &connector)));
+        Self { options, connector, pool }
     }
 
     /// How long connecting may take, name lookup and TLS handshake included. Default: 5 s.
@@ -148,11 +159,31 @@ impl HttpClient {
             Duration::MAX => None,
             patience => Some((patience, Box::pin(tokio::time::sleep(patience)))),
         };
-        Reply { response: self.client.request(request.map(erase)), uri, timer }
+        Reply { response: self.pool().client.request(request.map(erase)), uri, timer }
     }
 
     fn renewed(self) -> Self {
-        Self { client: build(&self.options, &self.connector), ..self }
+        Self::of(self.options, self.connector)
+    }
+
+    /// The pool of the connector's generation. An older one goes with the last call in it.
+    fn pool(&self) -> Guard<Arc<Pool>> {
+        let generation = self.connector.dial.0.generation();
+        let pool = self.pool.load();
+        if pool.generation >= generation {
+            return pool;
+        }
+        let new = Arc::new(Pool::new(&self.options, &self.connector));
+        // Another call may have been as quick.
+        self.pool.rcu(|pool| if pool.generation < generation { &new } else { pool }.clone());
+        self.pool.load()
+    }
+}
+
+impl Pool {
+    fn new(options: &Options, connector: &Connector) -> Self {
+        let generation = connector.dial.0.generation();
+        Self { generation, client: build(options, connector) }
     }
 }
 

@@ -51,6 +51,21 @@ pub trait Connect: Send + Sync + 'static {
     fn has_chosen_http2(_io: &Self::Io) -> bool {
         false
     }
+
+    /// Whether its connections are secure by themselves, so that `https` adds nothing to them. By
+    /// default they are not.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
+    /// Counts up when the connections made until now are to be given no more calls, as after a
+    /// change of certificates. By default it never does.
+    ///
+    /// Calls in progress go on, and their connections are closed behind them. It is asked for every
+    /// call.
+    fn generation(&self) -> u64 {
+        0
+    }
 }
 
 /// Connects by TCP.

@@ -66,8 +66,8 @@ impl Service<Uri> for Connector {
 impl Connector {
     #[cfg(not(feature = "rustls"))]
     async fn connect(&self, uri: Uri) -> Result<TokioIo<Wire>, BoxError> {
-        if uri.scheme() == Some(&Scheme::HTTPS) {
-            let why = "`https` needs the feature `rustls` of purlin-http-client";
+        if uri.scheme() == Some(&Scheme::HTTPS) && !self.dial.0.is_secure() {
+            let why = "`https` needs a `Connect` that is secure, or the feature `rustls`";
             return Err(io::Error::new(io::ErrorKind::Unsupported, why).into());
         }
         Ok(self.dial.clone().call(uri).await?)
@@ -75,7 +75,7 @@ impl Connector {
 
     #[cfg(feature = "rustls")]
     async fn connect(&self, uri: Uri) -> Result<TokioIo<Wire>, BoxError> {
-        if uri.scheme() != Some(&Scheme::HTTPS) {
+        if uri.scheme() != Some(&Scheme::HTTPS) || self.dial.0.is_secure() {
             return Ok(self.dial.clone().call(uri).await?);
         }
         let mut connector = hyper_rustls::HttpsConnectorBuilder::new()
@@ -91,7 +91,7 @@ impl Connector {
 
 /// A [`Connect`] of any type.
 #[derive(Clone)]
-pub(crate) struct Dial(Arc<dyn ErasedConnect>);
+pub(crate) struct Dial(pub(crate) Arc<dyn ErasedConnect>);
 
 impl Dial {
     pub(crate) fn new(connect: impl Connect) -> Self {
@@ -113,8 +113,10 @@ impl Service<Uri> for Dial {
     }
 }
 
-trait ErasedConnect: Send + Sync {
+pub(crate) trait ErasedConnect: Send + Sync {
     fn dial(self: Arc<Self>, uri: Uri) -> BoxFuture<io::Result<TokioIo<Wire>>>;
+    fn is_secure(&self) -> bool;
+    fn generation(&self) -> u64;
 }
 
 impl<C: Connect> ErasedConnect for C {
@@ -124,6 +126,14 @@ impl<C: Connect> ErasedConnect for C {
             let http2 = C::has_chosen_http2(&io);
             Ok(TokioIo::new(Wire { io: Box::new(io), http2 }))
         })
+    }
+
+    fn is_secure(&self) -> bool {
+        Connect::is_secure(self)
+    }
+
+    fn generation(&self) -> u64 {
+        Connect::generation(self)
     }
 }
 

@@ -31,6 +31,7 @@ const POLLED_BY_HAND: &[(&str, &str)] = &[
     ("http-client/", "a body is polled by hyper and has no async form"),
     ("transport-http/", "bodies with limits and idle timeouts are polled by hyper"),
     ("transport-grpc/", "gRPC frames are cut out of a body that is polled by hyper"),
+    ("tls/", "a handshake is a future of any listener's, and is named in a trait"),
     ("bench/", "the counterparts of our code are measured in their own style"),
 ];
 

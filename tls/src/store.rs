@@ -1,0 +1,161 @@
+//! What is made of files, and made anew when they change.
+
+use crate::{
+    Failure, State, TlsError,
+    material::{Contents, Material},
+};
+use arc_swap::ArcSwap;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::sleep,
+};
+
+pub(crate) type Tell = Arc<dyn Fn(Result<&State, &TlsError>) + Send + Sync>;
+
+pub(crate) struct Store<M: Material> {
+    material: M,
+    current: ArcSwap<M::Made>,
+    /// Counts what has been made after the first.
+    generation: AtomicU64,
+    /// What the current was made of. It is held while files are read and nowhere else, so that
+    /// nobody who only looks waits for a disk.
+    contents: Mutex<Contents>,
+    state: Mutex<State>,
+    tell: Mutex<Option<Tell>>,
+    watching: OnceLock<Watching>,
+}
+
+/// The task that looks after the files. It goes with the store.
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Each of these is written at once, so a panic leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<M: Material> Store<M> {
+    pub(crate) fn new(material: M) -> Result<Arc<Self>, TlsError> {
+        let contents = Contents::read(&material.pems())?;
+        let (made, certificates) = material.make(&contents)?;
+        let state = State { certificates, since: SystemTime::now(), generation: 0, failure: None };
+        Ok(Arc::new(Self {
+            material,
+            current: ArcSwap::from_pointee(made),
+            generation: AtomicU64::new(0),
+            contents: Mutex::new(contents),
+            state: Mutex::new(state),
+            tell: Mutex::default(),
+            watching: OnceLock::new(),
+        }))
+    }
+
+    pub(crate) fn current(&self) -> Arc<M::Made> {
+        self.current.load_full()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        lock(&self.state).clone()
+    }
+
+    pub(crate) fn tell(&self, tell: Tell) {
+        *lock(&self.tell) = Some(tell);
+    }
+
+    /// Has the files watched from now on, in a task of the current runtime.
+    pub(crate) fn watch(self: &Arc<Self>) {
+        self.watching.get_or_init(|| {
+            let (store, interval) = (Arc::downgrade(self), self.material.interval());
+            Watching(tokio::spawn(watch(store, interval)))
+        });
+    }
+
+    /// Reads the files; if they have changed and are right, they are used from now on.
+    pub(crate) fn reload(&self) -> Result<bool, TlsError> {
+        let mut held = lock(&self.contents);
+        match self.renew(&held) {
+            Ok(None) => {
+                lock(&self.state).failure = None;
+                Ok(false)
+            }
+            Ok(Some((contents, made, certificates))) => {
+                *held = contents;
+                // First the new, then its number: whoever sees the number gets the new.
+                self.current.store(Arc::new(made));
+                let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+                let since = SystemTime::now();
+                let state = State { certificates, since, generation, failure: None };
+                *lock(&self.state) = state.clone();
+                self.say(Ok(&state));
+                Ok(true)
+            }
+            Err(error) => {
+                if self.note(error.to_string()) {
+                    self.say(Err(&error));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    #[allow(clippy::type_complexity, reason = "it is taken apart where it is made")]
+    fn renew(
+        &self,
+        held: &Contents,
+    ) -> Result<Option<(Contents, M::Made, Vec<crate::Certificate>)>, TlsError> {
+        let contents = Contents::read(&self.material.pems())?;
+        if contents == *held {
+            return Ok(None);
+        }
+        let (made, certificates) = self.material.make(&contents)?;
+        Ok(Some((contents, made, certificates)))
+    }
+
+    /// Keeps why the old ones stay. Whether that is news.
+    fn note(&self, why: String) -> bool {
+        let mut state = lock(&self.state);
+        match &mut state.failure {
+            Some(failure) if failure.why == why => false,
+            Some(failure) => {
+                failure.why = why;
+                true
+            }
+            none => {
+                *none = Some(Failure { since: SystemTime::now(), why });
+                true
+            }
+        }
+    }
+
+    fn say(&self, outcome: Result<&State, &TlsError>) {
+        let tell = lock(&self.tell).clone();
+        if let Some(tell) = tell {
+            tell(outcome);
+        }
+    }
+}
+
+async fn watch<M: Material>(store: Weak<Store<M>>, interval: Duration) {
+    loop {
+        sleep(interval).await;
+        let Some(store) = store.upgrade() else { return };
+        // A disk may be slow, and other tasks must not wait for it. What fails is told by `reload`.
+        let _ = spawn_blocking(move || store.reload()).await;
+    }
+}

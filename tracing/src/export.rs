@@ -1,11 +1,17 @@
-use crate::{Span, Spans, Tracing, semconv, tracer::Shared};
+use crate::{
+    Span, Spans, Tracing, semconv,
+    tracer::{Counts, Shared},
+};
 use purlin_endpoint::{Backoff, Code, Error};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Sends spans somewhere.
 ///
@@ -59,6 +65,10 @@ impl Resource {
     }
 }
 
+/// How long a batch is tried before it is given up, so that one which always fails is not in the
+/// way of all others: longer than a server takes to start again.
+const PERSISTENCE: Duration = Duration::from_secs(60);
+
 /// The wait before a failed export is repeated.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500)).longest(Duration::from_secs(10));
 
@@ -66,7 +76,7 @@ impl Spans {
     /// Exports spans until told to stop, and then what is left.
     ///
     /// It is for the owner of the process's tasks, such as an actor of `purlin-run`. A batch that
-    /// could not be exported is tried again, while as many further spans wait as there is
+    /// could not be exported is tried again for up to a minute, while as many further spans wait as there is
     /// [room](crate::Tracing::queue) for. What is left after the stop is tried once, in the time
     /// that [`patience`](crate::Tracing::patience) gives. Dropped half-way, it loses what was left.
     pub async fn export(mut self, exporter: impl Export, stop: impl Future<Output = ()>) {
@@ -83,7 +93,7 @@ impl Spans {
     }
 
     async fn export_forever(&mut self, outbox: &mut Outbox<impl Export>) {
-        let Tracing { interval, .. } = self.0.config;
+        let interval = self.0.config.interval;
         loop {
             tokio::select! {
                 () = self.0.full.notified() => {}
@@ -110,15 +120,19 @@ struct Outbox<E> {
 
 impl<E: Export> Outbox<E> {
     async fn send_all(&mut self) {
-        let mut failures = 0;
+        let (mut since, mut failures) = (Instant::now(), 0);
         while !self.spans.is_empty() {
-            let Err(error) = self.send().await else {
-                failures = 0;
-                continue;
-            };
-            let wait = error.retry_delay();
-            sleep(wait.unwrap_or_else(|| BACKOFF.wait(failures, fastrand::f64()))).await;
-            failures += 1;
+            match self.send().await {
+                Err(error) if since.elapsed() < PERSISTENCE => {
+                    let wait = error.retry_delay();
+                    sleep(wait.unwrap_or_else(|| BACKOFF.wait(failures, fastrand::f64()))).await;
+                    failures += 1;
+                    continue;
+                }
+                Err(_) => self.done(|counts| &counts.refused),
+                Ok(()) => {}
+            }
+            (since, failures) = (Instant::now(), 0);
         }
     }
 
@@ -128,20 +142,26 @@ impl<E: Export> Outbox<E> {
 
     /// Sends one batch. It fails if that may be tried again.
     async fn send(&mut self) -> Result<(), Error> {
-        let Tracing { batch, patience, .. } = self.shared.config;
-        let batch = batch.min(self.spans.len());
+        let batch = self.batch();
         let sending = self.exporter.export(&self.resource, &self.spans[..batch]);
-        let sent = timeout(patience, sending).await;
-        let counts = &self.shared.counts;
-        let count = match sent {
-            Ok(Ok(())) => &counts.exported,
+        match timeout(self.shared.config.patience, sending).await {
+            Ok(Ok(())) => self.done(|counts| &counts.exported),
             Ok(Err(error)) if error.is_retryable() => return Err(error),
-            Ok(Err(_)) => &counts.refused,
+            Ok(Err(_)) => self.done(|counts| &counts.refused),
             Err(_) => return Err(Error::of(Code::DeadlineExceeded)),
-        };
-        count.fetch_add(batch as u64, Relaxed);
-        self.spans.drain(..batch);
+        }
         Ok(())
+    }
+
+    fn batch(&self) -> usize {
+        self.shared.config.batch.min(self.spans.len())
+    }
+
+    /// One batch is out of the way.
+    fn done(&mut self, count: fn(&Counts) -> &AtomicU64) {
+        let batch = self.batch();
+        count(&self.shared.counts).fetch_add(batch as u64, Relaxed);
+        self.spans.drain(..batch);
     }
 }
 

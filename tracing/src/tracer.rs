@@ -148,7 +148,7 @@ pub(crate) struct Counts {
     pub(crate) exported: AtomicU64,
     /// No room was left, or nobody was there to export them.
     pub(crate) dropped: AtomicU64,
-    /// The exporter has refused them for good.
+    /// The exporter has refused them for good, or failed for too long.
     pub(crate) refused: AtomicU64,
 }
 
@@ -295,7 +295,7 @@ impl TracingHandle {
         self.0.counts.dropped.load(Relaxed)
     }
 
-    /// How many spans the exporter has refused.
+    /// How many spans the exporter has refused, or failed to export for a minute.
     pub fn refused(&self) -> u64 {
         self.0.counts.refused.load(Relaxed)
     }

@@ -128,3 +128,20 @@ async fn while_an_export_hangs_calls_go_on_and_memory_is_bounded() {
     assert!(handle.dropped() >= 900, "{}", handle.dropped());
     export.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_always_fails_is_not_in_the_way_of_others_for_ever() {
+    let (tracer, spans) = tracer();
+    let kept = Kept::default();
+    let failures = || (0..20).map(|_| Error::of(Code::Unavailable)).collect();
+    *kept.failures.lock().unwrap() = failures();
+    let export = tokio::spawn(spans.export(kept.clone(), pending()));
+    calls(&tracer, 3).await;
+    sleep(Duration::from_secs(90)).await; // sleeps: paused
+    assert_eq!((tracer.handle().refused(), kept.sizes().len()), (3, 0));
+    kept.failures.lock().unwrap().clear();
+    calls(&tracer, 4).await;
+    sleep(Duration::from_secs(6)).await; // sleeps: paused
+    assert_eq!(kept.sizes(), [4]);
+    export.abort();
+}

@@ -12,6 +12,14 @@ pub trait Authenticate: Send + Sync + 'static {
     /// Adds a [`Principal`](crate::Principal) to the context of a call, and whatever else is known
     /// of its caller, or refuses the call.
     fn authenticate(self: &Arc<Self>, context: Context) -> Authenticating;
+
+    /// The layer that refuses the calls of callers who are not known.
+    fn layer(self) -> AuthLayer<Self>
+    where
+        Self: Sized,
+    {
+        AuthLayer { verify: Arc::new(self), answer: AsError }
+    }
 }
 
 /// What [`Authenticate`] says: at once, or, where something has to be waited for, later.
@@ -29,13 +37,6 @@ pub enum Authenticating {
 pub struct AuthLayer<V, A = AsError> {
     verify: Arc<V>,
     answer: A,
-}
-
-impl<V: Authenticate> AuthLayer<V> {
-    /// A layer that asks this who calls.
-    pub fn new(verify: V) -> Self {
-        Self { verify: Arc::new(verify), answer: AsError }
-    }
 }
 
 impl<V, A> AuthLayer<V, A> {

@@ -40,7 +40,7 @@ use std::{
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// As a layer it is `AuthLayer::new(verifier)`. Where a token is missing, its challenge is
+/// [`Authenticate::layer`] makes a layer of it. Where a token is missing, its challenge is
 /// `Bearer realm="…"`, and where it is no good, that has `error="invalid_token"`, by
 /// [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-3).
 pub struct Verifier<T> {

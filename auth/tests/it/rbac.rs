@@ -308,9 +308,9 @@ proptest! {
         deny in prop::collection::vec(pattern(), 0..3),
         inherited in prop::collection::vec(pattern(), 0..3),
     ) {
-        let role = allow.iter().fold(Role::new().inherits("base"), |role, it| role.allow(it));
-        let role = deny.iter().fold(role, |role, it| role.deny(it));
-        let base = inherited.iter().fold(Role::new(), |role, it| role.allow(it));
+        let role = allow.iter().fold(Role::new().inherits("base"), Role::allow);
+        let role = deny.iter().fold(role, Role::deny);
+        let base = inherited.iter().fold(Role::new(), Role::allow);
         let handle = layer(anyone(role).role("base", base)).handle();
         for method in ALL {
             let any = |rules: &[String]| rules.iter().any(|rule| matches(rule, method));

@@ -82,15 +82,16 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for FromTracing {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let level = level(*event.metadata().level());
+        let metadata = event.metadata();
+        let level = level(*metadata.level());
         // What comes from this very logger is a line already.
         if !self.logger.enabled(level) || self.logger.is_writing() {
             return;
         }
         let mut message = Message::default();
         event.record(&mut message);
-        let line = self.logger.line_of(level, &[&message.0]);
-        let line = line.field("target", event.metadata().target());
+        let line = self.logger.line_at(level, &message.0, metadata.file(), metadata.line());
+        let line = line.field("target", metadata.target());
         let id = Arc::as_ptr(&self.id).addr();
         let line = line.write(|_, text| {
             for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {

@@ -235,12 +235,25 @@ impl Logger {
     /// Begins a line of this level.
     #[track_caller]
     pub fn line(&self, level: Level, message: &str) -> Line<'_> {
-        let line = self.line_of(level, &[message]);
-        if !self.caller {
-            return line;
-        }
         let caller = Location::caller();
-        line.field("caller", &format_args!("{}:{}", caller.file(), caller.line()))
+        self.line_at(level, message, Some(caller.file()), Some(caller.line()))
+    }
+
+    /// Begins a line that was begun there in the source, if that is known.
+    pub(crate) fn line_at(
+        &self,
+        level: Level,
+        message: &str,
+        file: Option<&str>,
+        number: Option<u32>,
+    ) -> Line<'_> {
+        let line = self.line_of(level, &[message]);
+        match (file, number) {
+            (Some(file), Some(number)) if self.caller => {
+                line.field("caller", &format_args!("{file}:{number}"))
+            }
+            _ => line,
+        }
     }
 
     /// Begins a line that is alike to others if all of these texts are, of which the first is the

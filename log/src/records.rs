@@ -29,7 +29,8 @@ impl log::Log for Logger {
         // What our own writer logs would go round in a circle.
         if Self::enabled(self, level) && !self.is_writing() {
             let message = shown(record.args());
-            self.line_of(level, &[&message]).field("target", record.target()).send();
+            let line = self.line_at(level, &message, record.file(), record.line());
+            line.field("target", record.target()).send();
         }
     }
 

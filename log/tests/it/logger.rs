@@ -1,6 +1,11 @@
 use crate::{NOON, Writes, noon};
 use purlin_log::{Format, Level, Logger};
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 fn logger(format: Format) -> (Logger, Writes) {
     let writes = Writes::default();
@@ -28,6 +33,13 @@ fn a_line_looks_as_documented_in_each_format() {
     assert_eq!(
         say(Format::Pretty),
         format!("{NOON} INFO  listening addr=127.0.0.1:9110 tls=false")
+    );
+    assert_eq!(
+        say(Format::Color),
+        format!(
+            "\x1b[2m{NOON}\x1b[0m \x1b[32mINFO \x1b[0m listening\x1b[2m addr=\x1b[0m127.0.0.1:9110\
+             \x1b[2m tls=\x1b[0mfalse"
+        )
     );
 }
 
@@ -105,7 +117,7 @@ fn levels_and_formats_have_the_names_they_are_read_by() {
     for level in [Level::Debug, Level::Info, Level::Warn, Level::Error] {
         assert_eq!(level.to_string().parse(), Ok(level));
     }
-    for format in [Format::Logfmt, Format::Json, Format::Pretty] {
+    for format in [Format::Logfmt, Format::Json, Format::Pretty, Format::Color] {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
     assert!("loud".parse::<Level>().is_err() && "xml".parse::<Format>().is_err());
@@ -167,27 +179,26 @@ fn a_value_that_logs_while_it_is_displayed_makes_a_line_of_its_own() {
 }
 
 #[test]
-fn lines_of_many_threads_never_mix() {
-    let (logger, writes) = logger(Format::Logfmt);
-    let logger = logger.with("shared", "yes");
-    std::thread::scope(|scope| {
-        for thread in 0..8 {
-            let logger = logger.clone();
-            scope.spawn(move || {
-                for n in 0..1000 {
-                    logger.info("m").field("thread", thread).field("n", n).send();
-                }
-            });
+fn a_writer_that_logs_to_its_own_logger_is_not_listened_to() {
+    struct Talks(Arc<OnceLock<Logger>>, Writes);
+    impl io::Write for Talks {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if let Some(logger) = self.0.get() {
+                logger.info("round").send();
+            }
+            self.1.write(bytes)
         }
-    });
-    let mut lines = writes.take();
-    assert_eq!(lines.len(), 8000);
-    lines.sort();
-    lines.dedup();
-    assert_eq!(lines.len(), 8000, "each line is whole and its own");
-    assert!(
-        lines.iter().all(|line| line.matches('\n').count() == 1 && line.contains("shared=yes"))
-    );
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (itself, writes) = (Arc::<OnceLock<Logger>>::default(), Writes::default());
+    let logger = Logger::logfmt(Talks(itself.clone(), writes.clone()));
+    itself.set(logger.clone()).unwrap();
+    logger.info("once").send();
+    assert_eq!(logger.dropped(), 2, "one in the line, and one in that which says so");
+    let lines = writes.take();
+    assert!(lines[0].ends_with("msg=once\n") && lines[1].ends_with("lines=1\n"), "{lines:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use crate::{Balancer, NoEndpoints, load::Load};
+use crate::{Balancer, NoEndpoints, load::InFlight, policy::Candidate, table::Table};
 use purlin_endpoint::{
     ByCode, Call, Classify, End, Error, Guard, How, Intercepting, Invoke, Service, Tried,
 };
@@ -16,13 +16,16 @@ impl<E> Balancer<E> {
     ///
     /// It is always ready. A call is refused with [`NoEndpoints`] where there is no instance.
     pub fn endpoint<F>(&self, method: F) -> Balanced<E, F> {
-        Balanced { balancer: self.clone(), method, classify: ByCode }
+        let table = self.state().table();
+        Balanced { balancer: self.clone(), table, method, classify: ByCode }
     }
 }
 
 /// A service over all instances of another: made by [`Balancer::endpoint`].
 pub struct Balanced<E, F, C = ByCode> {
     balancer: Balancer<E>,
+    /// The table that was the latest when this was called last.
+    table: Arc<Table<E>>,
     method: F,
     classify: C,
 }
@@ -30,8 +33,8 @@ pub struct Balanced<E, F, C = ByCode> {
 impl<E, F, C> Balanced<E, F, C> {
     /// Says which outcomes are an instance's fault, where its error's code does not.
     pub fn classify<D>(self, classify: D) -> Balanced<E, F, D> {
-        let Self { balancer, method, .. } = self;
-        Balanced { balancer, method, classify }
+        let Self { balancer, table, method, .. } = self;
+        Balanced { balancer, table, method, classify }
     }
 }
 
@@ -39,6 +42,7 @@ impl<E, F: Clone, C: Clone> Clone for Balanced<E, F, C> {
     fn clone(&self) -> Self {
         Self {
             balancer: self.balancer.clone(),
+            table: self.table.clone(),
             method: self.method.clone(),
             classify: self.classify.clone(),
         }
@@ -61,91 +65,114 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = Intercepting<Invoke<S, Req>, Outstanding<C>, S::Response, S::Error>;
+    type Future = Intercepting<Invoke<S, Req>, Outstanding<E, C>, S::Response, S::Error>;
 
     #[inline]
     fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<(), S::Error>> {
         Poll::Ready(Ok(()))
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let state = self.balancer.state();
-        // The instance's time begins now, whatever the call has waited for further out.
-        let picked = state.is_timed().then(Instant::now);
-        let chosen = state.with_choice(request.context(), picked, |member, load| {
-            (InFlight(load.clone()), (self.method)(member.endpoint()))
-        });
-        let (load, service) = match chosen {
-            Ok(chosen) => chosen,
+        let (state, context) = (self.balancer.state(), request.context());
+        let note = |table: &Table<E>, it: &Candidate<E>| {
+            let decision = || table.decision(state.rule(), &it.instance).to_string();
+            context.notes().say("balancer", decision);
+        };
+        let seat = match state.choose(&mut self.table, context, note) {
+            Ok((seat, ())) => seat,
             Err(none) => return Intercepting::refused(Err(none.into())),
         };
-        let (context, classify) = (request.context(), self.classify.clone());
-        let (deadline, tried) = (context.deadline(), context.get::<Tried>().cloned());
-        let guard = Outstanding { load, picked, deadline, classify, failed: None, tried };
+        let tried = context.get::<Tried>().cloned();
+        if let Some(tried) = &tried {
+            tried.note(seat.load.id().clone());
+        }
+        let service = (self.method)(&seat.endpoint);
+        let guard = Outstanding {
+            // The instance's time begins now, whatever the call has waited for further out.
+            picked: state.rule().is_timed().then(Instant::now),
+            deadline: context.deadline(),
+            seat,
+            tried,
+            answer: Answer::None,
+            classify: self.classify.clone(),
+        };
         Intercepting::admitted(guard, request, |request| Invoke::new(service, request))
     }
 }
 
 /// A call that an instance is working on.
-pub struct Outstanding<C> {
-    load: InFlight,
+pub struct Outstanding<E, C> {
+    seat: InFlight<E>,
     /// When it was picked, where that matters.
     picked: Option<Instant>,
     deadline: Option<Instant>,
-    classify: C,
-    /// `None` until it is answered.
-    failed: Option<bool>,
     tried: Option<Tried>,
+    answer: Answer,
+    classify: C,
 }
 
-/// Counts as in flight until it is dropped, whatever panics meanwhile.
-struct InFlight(Arc<Load>);
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.finish();
-    }
+/// What an instance has answered so far. It is a word, as what holds it is moved as words.
+#[repr(usize)]
+enum Answer {
+    None,
+    Succeeded,
+    Failed,
 }
 
-impl<Res, Err, C> Guard<Res, Err> for Outstanding<C>
-where
-    Err: 'static,
-    C: Classify<Res, Err>,
-{
-    fn response(&mut self, outcome: &mut Result<Res, Err>) {
-        self.failed = Some(self.classify.classify(outcome).failed);
-        // Whoever tries again learns from the error where not to.
-        if let Err(error) = outcome
-            && let Some(error) = (error as &mut dyn Any).downcast_mut::<Error>()
-        {
-            let tried = self.tried.take().unwrap_or_default().and(self.load.0.id().clone());
+impl<E, C> Outstanding<E, C> {
+    /// Whoever tries again learns from the error where not to.
+    #[cold]
+    fn tell(&self, error: &mut dyn Any) {
+        if let Some(error) = error.downcast_mut::<Error>() {
+            let tried = self.tried.clone().unwrap_or_else(|| {
+                let tried = Tried::default();
+                tried.note(self.seat.load.id().clone());
+                tried
+            });
             let known = mem::replace(error, Error::of(error.code()));
             *error = known.attach(tried);
         }
     }
+}
 
+impl<E, C, Res, Err> Guard<Res, Err> for Outstanding<E, C>
+where
+    E: Send + Sync + 'static,
+    Err: 'static,
+    C: Classify<Res, Err>,
+{
+    #[inline]
+    fn response(&mut self, outcome: &mut Result<Res, Err>) {
+        let failed = self.classify.classify(outcome).failed;
+        self.answer = if failed { Answer::Failed } else { Answer::Succeeded };
+        if let Err(error) = outcome {
+            self.tell(error);
+        }
+    }
+
+    #[inline]
     fn end(self, end: End<'_>) {
+        let load = &self.seat.load;
         let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
         let (failed, streamed) = match end.how() {
-            How::Returned => (self.failed.unwrap_or_default(), false),
+            How::Returned => (matches!(self.answer, Answer::Failed), false),
             How::Streamed(result) => (result.is_err_and(|error| error.code().is_fault()), true),
             // An instance that never answers is found by the calls whose time is over.
-            How::Dropped if is_over() => (true, self.failed.is_some()),
+            How::Dropped if is_over() => (true, !matches!(self.answer, Answer::None)),
             // Who gave up before says nothing of the instance, and a panic is on this side.
-            How::Dropped | How::Panicked => return,
+            How::Dropped | How::Panicked => return load.pass_over(),
         };
-        let load = &self.load.0;
         // How long a stream lasted says nothing of how fast the instance is.
         if let (Some(picked), false) = (self.picked, streamed) {
-            let now = end.at(picked);
-            load.latency().observe(now.saturating_duration_since(picked), failed, now);
+            load.observe(picked, end.at(picked), failed);
         }
         load.judge(failed);
     }
 }
 
-impl<C> fmt::Debug for Outstanding<C> {
+impl<E, C> fmt::Debug for Outstanding<E, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outstanding").field("load", &self.load.0).finish_non_exhaustive()
+        f.debug_struct("Outstanding").field("load", &self.seat.load).finish_non_exhaustive()
     }
 }

@@ -154,6 +154,14 @@ impl Tally {
         self.successes.saturating_add(self.failures)
     }
 
+    /// What was counted since, by counters that wrap.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            successes: self.successes.wrapping_sub(before.successes),
+            failures: self.failures.wrapping_sub(before.failures),
+        }
+    }
+
     fn success_rate(self) -> f64 {
         f64::from(self.successes) / f64::from(self.calls())
     }

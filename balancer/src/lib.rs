@@ -35,9 +35,10 @@
 //! [new](Balance::slow_start). A call reads the table, picks by the rule, and goes to what the
 //! instance's endpoint has for its method. There is no queue: a call never waits for an instance.
 //!
-//! A call is refused with [`NoEndpoints`], which is `UNAVAILABLE`, if there is nobody to call. An
-//! error of an instance has [`Tried`](purlin_endpoint::Tried) attached, by which a retry layer
-//! around this finds another.
+//! A call is refused with [`NoEndpoints`], which is `UNAVAILABLE`, if there is nobody to call. Where
+//! it goes is noted in its context's [`Tried`](purlin_endpoint::Tried), or said so by an instance's
+//! error, for a retry layer around this to find another; and in the call's
+//! [`Notes`](purlin_endpoint::Notes), with what was seen.
 //!
 //! Clones share everything. A call counts as in flight until its stream has ended; one that is
 //! dropped is not held against its instance, unless its deadline has passed.
@@ -53,6 +54,7 @@ mod load;
 mod policy;
 mod priority;
 mod ring;
+mod state;
 mod table;
 
 pub use balance::Balance;

@@ -1,7 +1,9 @@
 //! What is measured of an instance while calls go to it.
 
+use crate::Tally;
 use std::{
     fmt,
+    ops::Deref,
     sync::{
         Arc, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
@@ -10,20 +12,69 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// What calls go to: an instance's endpoint, with what is measured of it.
+///
+/// The balancer holds one reference for as long as the instance is there, and each call one of its
+/// own: how many there are beside the balancer's is how many calls are in flight. So a call counts
+/// by holding what it needs anyway.
+#[derive(Debug)]
+pub(crate) struct Seat<E> {
+    pub(crate) endpoint: Arc<E>,
+    pub(crate) load: Arc<Load>,
+}
+
+/// A call's reference to the instance that it was given.
+#[derive(Debug)]
+pub(crate) struct InFlight<E>(Arc<Seat<E>>);
+
+impl<E> InFlight<E> {
+    #[inline]
+    pub(crate) fn begin(seat: Arc<Seat<E>>) -> Self {
+        if let Some(all) = &seat.load.shared.in_flight {
+            all.fetch_add(1, Relaxed);
+        }
+        Self(seat)
+    }
+}
+
+impl<E> Deref for InFlight<E> {
+    type Target = Seat<E>;
+
+    #[inline]
+    fn deref(&self) -> &Seat<E> {
+        &self.0
+    }
+}
+
+impl<E> Drop for InFlight<E> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(all) = &self.0.load.shared.in_flight {
+            all.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
 /// The counters of one instance, which those who call it count in. Nothing here locks.
+// All of it is one cache line, and no other instance's.
+#[repr(align(64))]
 pub(crate) struct Load {
-    id: Arc<str>,
-    shared: Arc<Shared>,
-    in_flight: AtomicU32,
-    picked: AtomicU64,
     latency: Latency,
-    successes: AtomicU32,
-    failures: AtomicU32,
+    /// Failures in a row, and when the last one was, in ticks.
     consecutive: AtomicU32,
+    failed_at: AtomicU32,
+    successes: AtomicU64,
+    failures: AtomicU64,
+    /// Calls that say nothing of the instance: given up, or panicked on this side.
+    others: AtomicU64,
+    shared: Arc<Shared>,
+    id: Arc<str>,
 }
 
 /// What the instances of one balancer share.
 pub(crate) struct Shared {
+    /// When time began.
+    pub(crate) origin: Instant,
     /// After how many failures in a row the balancer is told.
     pub(crate) patience: Option<u32>,
     pub(crate) owner: Weak<dyn Owner>,
@@ -39,14 +90,14 @@ pub(crate) trait Owner: Send + Sync {
 impl Load {
     pub(crate) fn new(id: &str, shared: Arc<Shared>, born: Instant) -> Self {
         Self {
-            id: id.into(),
-            shared,
-            in_flight: AtomicU32::new(0),
-            picked: AtomicU64::new(0),
-            latency: Latency::new(born),
-            successes: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
+            latency: Latency::new(shared.ticks(born)),
             consecutive: AtomicU32::new(0),
+            failed_at: AtomicU32::new(0),
+            successes: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            shared,
+            id: id.into(),
         }
     }
 
@@ -54,56 +105,77 @@ impl Load {
         &self.id
     }
 
-    pub(crate) fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+    /// How many calls have ended.
+    pub(crate) fn ended(&self) -> u64 {
+        let counts = [&self.successes, &self.failures, &self.others];
+        counts.map(|count| count.load(Relaxed)).iter().sum()
     }
 
-    pub(crate) fn picked(&self) -> u64 {
-        self.picked.load(Relaxed)
-    }
-
+    #[inline]
     pub(crate) fn latency(&self) -> &Latency {
         &self.latency
     }
 
-    pub(crate) fn begin(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
-        self.picked.fetch_add(1, Relaxed);
-        if let Some(all) = &self.shared.in_flight {
-            all.fetch_add(1, Relaxed);
-        }
+    /// The average latency at an instant, in microseconds.
+    pub(crate) fn micros(&self, now: Instant) -> f32 {
+        self.latency.micros(self.shared.ticks(now))
     }
 
-    pub(crate) fn finish(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
-        if let Some(all) = &self.shared.in_flight {
-            all.fetch_sub(1, Relaxed);
-        }
+    /// A call that began at one instant has ended at another, by the instance's fault or not.
+    #[inline]
+    pub(crate) fn observe(&self, began: Instant, ended: Instant, failed: bool) {
+        let took = ended.saturating_duration_since(began);
+        self.latency.observe(took, failed, self.shared.ticks(ended));
     }
 
     /// A call ended, by the instance's fault or not.
+    #[inline]
     pub(crate) fn judge(&self, failed: bool) {
-        let Some(patience) = self.shared.patience else { return };
-        if !failed {
-            self.successes.fetch_add(1, Relaxed);
-            // Most calls follow a success, and a read disturbs nobody.
-            if self.consecutive.load(Relaxed) != 0 {
-                self.forgive();
-            }
-            return;
+        if failed {
+            return self.fail();
         }
+        self.successes.fetch_add(1, Relaxed);
+        // Most calls follow a success, and a read disturbs nobody.
+        if self.is_failing() {
+            self.forgive();
+        }
+    }
+
+    #[cold]
+    fn fail(&self) {
         self.failures.fetch_add(1, Relaxed);
+        self.failed_at.store(self.shared.ticks(Instant::now()), Relaxed);
         let consecutive = self.consecutive.fetch_add(1, Relaxed).saturating_add(1);
-        if consecutive.is_multiple_of(patience)
+        if self.shared.patience.is_some_and(|patience| consecutive.is_multiple_of(patience))
             && let Some(owner) = self.shared.owner.upgrade()
         {
             owner.failing(self);
         }
     }
 
+    /// A call ended, and says nothing of the instance.
+    pub(crate) fn pass_over(&self) {
+        self.others.fetch_add(1, Relaxed);
+    }
+
     /// Whether the last call that ended has failed.
+    #[inline]
     pub(crate) fn is_failing(&self) -> bool {
         self.consecutive.load(Relaxed) > 0
+    }
+
+    /// How many calls in flight its failures in a row count for at an instant: twice as many for
+    /// each, and fewer as time passes.
+    ///
+    /// Who fails at once has nothing in flight, which must not look like having time.
+    #[cold]
+    pub(crate) fn penalty(&self, now: Instant) -> f32 {
+        let consecutive = self.consecutive.load(Relaxed);
+        if consecutive == 0 {
+            return 0.0;
+        }
+        let since = self.shared.ticks(now).wrapping_sub(self.failed_at.load(Relaxed));
+        (consecutive.min(MOST_DOUBLINGS) as f32).exp2() * decayed(since)
     }
 
     /// Forgets the failures in a row, as when the instance is taken out or comes back.
@@ -111,19 +183,37 @@ impl Load {
         self.consecutive.store(0, Relaxed);
     }
 
-    /// What was counted since this was asked last.
-    pub(crate) fn tally(&self) -> crate::Tally {
-        crate::Tally {
-            successes: self.successes.swap(0, Relaxed),
-            failures: self.failures.swap(0, Relaxed),
-        }
+    /// What was counted so far: it only ever grows, and wraps.
+    pub(crate) fn tally(&self) -> Tally {
+        let [successes, failures] = [&self.successes, &self.failures];
+        Tally { successes: successes.load(Relaxed) as u32, failures: failures.load(Relaxed) as u32 }
     }
 }
 
 impl fmt::Debug for Load {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Load").field("id", &self.id).field("in_flight", &self.in_flight).finish()
+        f.debug_struct("Load").field("id", &self.id).finish_non_exhaustive()
     }
+}
+
+/// Failures in a row that count; 256 calls in flight are enough to be the last choice.
+const MOST_DOUBLINGS: u32 = 8;
+
+/// Ticks are sixteenths of a millisecond. They wrap after three days, and are compared as such.
+const TICK: u64 = 62_500;
+
+impl Shared {
+    #[inline]
+    fn ticks(&self, now: Instant) -> u32 {
+        ticks(now.saturating_duration_since(self.origin))
+    }
+}
+
+#[inline]
+fn ticks(since: Duration) -> u32 {
+    // In 64 bits, which last for centuries: a division of 128 is a dear one.
+    let nanos = since.as_secs().wrapping_mul(1_000_000_000) + u64::from(since.subsec_nanos());
+    (nanos / TICK) as u32
 }
 
 /// A moving average of an instance's latency that believes a bad news at once and a good one
@@ -133,13 +223,10 @@ impl fmt::Debug for Load {
 /// [peak EWMA](https://linkerd.io/2016/03/16/beyond-round-robin-load-balancing-for-latency/), with
 /// their constants: a decay of 10 s, and 30 ms for an instance of which nothing is known.
 ///
-/// The average and the time of its last change share one word: microseconds as an `f32`, and
-/// sixteenths of a millisecond since birth, which wrap after three days and are compared as such.
+/// The average and the time of its last change share one word: microseconds as an `f32`, and ticks.
+/// The average falls while nothing is heard, so that a slow instance is tried again.
 #[derive(Debug)]
-pub(crate) struct Latency {
-    born: Instant,
-    word: AtomicU64,
-}
+pub(crate) struct Latency(AtomicU64);
 
 const DECAY: Duration = Duration::from_secs(10);
 const UNKNOWN: Duration = Duration::from_millis(30);
@@ -147,44 +234,58 @@ const UNKNOWN: Duration = Duration::from_millis(30);
 const FAILED: Duration = Duration::from_secs(1);
 
 impl Latency {
-    fn new(born: Instant) -> Self {
-        Self { born, word: AtomicU64::new(pack(micros(UNKNOWN), 0)) }
+    fn new(born: u32) -> Self {
+        Self(AtomicU64::new(pack(micros(UNKNOWN), born)))
     }
 
-    /// The average at an instant, in microseconds: it falls while nothing is heard, so that a slow
-    /// instance is tried again.
-    pub(crate) fn micros(&self, now: Instant) -> f32 {
-        let (average, then) = unpack(self.word.load(Relaxed));
-        average * decayed(self.ticks(now).wrapping_sub(then))
+    fn micros(&self, now: u32) -> f32 {
+        let (average, then) = unpack(self.0.load(Relaxed));
+        average * decayed(now.wrapping_sub(then))
+    }
+
+    /// The averages of two at one time, for a comparison. Both fall alike, so that it does not
+    /// matter at which: the clock need not be read.
+    #[inline]
+    pub(crate) fn beside(&self, other: &Self) -> (f32, f32) {
+        let (mine, then) = unpack(self.0.load(Relaxed));
+        let (others, others_then) = unpack(other.0.load(Relaxed));
+        let later = then.wrapping_sub(others_then);
+        if is_later(later) {
+            (mine, others * decayed(later))
+        } else {
+            (mine * decayed(later.wrapping_neg()), others)
+        }
     }
 
     /// Takes in a call that ended now.
-    pub(crate) fn observe(&self, took: Duration, failed: bool, now: Instant) {
+    #[inline]
+    fn observe(&self, took: Duration, failed: bool, now: u32) {
         let took = micros(if failed { took.max(FAILED) } else { took });
-        let ticks = self.ticks(now);
         // A lost race is a lost observation among many; nothing builds on each being counted.
-        let word = self.word.load(Relaxed);
+        let word = self.0.load(Relaxed);
         let (average, then) = unpack(word);
         // Two ends may be told in another order than they came.
-        let elapsed = ticks.wrapping_sub(then);
-        let (elapsed, ticks) = if elapsed > u32::MAX / 2 { (0, then) } else { (elapsed, ticks) };
+        let elapsed = now.wrapping_sub(then);
+        let (elapsed, now) = if is_later(elapsed) { (elapsed, now) } else { (0, then) };
         let next = if took >= average {
             took
         } else {
             let old = decayed(elapsed);
             average * old + took * (1.0 - old)
         };
-        let next = pack(next, ticks);
-        let _ = self.word.compare_exchange(word, next, Relaxed, Relaxed);
-    }
-
-    fn ticks(&self, now: Instant) -> u32 {
-        (now.saturating_duration_since(self.born).as_nanos() / 62_500) as u32
+        let _ = self.0.compare_exchange(word, pack(next, now), Relaxed, Relaxed);
     }
 }
 
+/// Whether so many ticks lie in the future, or in the past of a clock that wraps.
+#[inline]
+fn is_later(ticks: u32) -> bool {
+    ticks <= u32::MAX / 2
+}
+
+#[inline]
 fn decayed(ticks: u32) -> f32 {
-    let ticks = if ticks > u32::MAX / 2 { 0 } else { ticks };
+    let ticks = if is_later(ticks) { ticks } else { 0 };
     (-(ticks as f32) / (16_000.0 * DECAY.as_secs_f32())).exp()
 }
 
@@ -206,6 +307,23 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    /// A latency whose time began when it was born.
+    struct Since(Instant, Latency);
+
+    impl Since {
+        fn new(born: Instant) -> Self {
+            Self(born, Latency::new(0))
+        }
+
+        fn micros(&self, now: Instant) -> f32 {
+            self.1.micros(ticks(now - self.0))
+        }
+
+        fn observe(&self, took: Duration, failed: bool, now: Instant) {
+            self.1.observe(took, failed, ticks(now - self.0));
+        }
+    }
+
     fn near(actual: f32, expected: f32) {
         assert!((actual - expected).abs() < expected * 0.01, "{actual} is not about {expected}");
     }
@@ -213,7 +331,7 @@ mod tests {
     #[test]
     fn a_slow_answer_is_believed_at_once_and_a_fast_one_slowly() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         near(latency.micros(born), 30_000.0);
         latency.observe(100 * MS, false, born);
         near(latency.micros(born), 100_000.0);
@@ -227,7 +345,7 @@ mod tests {
     #[test]
     fn what_is_not_heard_of_is_thought_better_of_in_time() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         latency.observe(1000 * MS, false, born);
         near(latency.micros(born + 2 * DECAY), 1_000_000.0 / 2f32.exp());
     }
@@ -235,7 +353,7 @@ mod tests {
     #[test]
     fn a_failure_that_came_fast_counts_as_slow() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         latency.observe(MS, true, born);
         near(latency.micros(born), 1_000_000.0);
     }
@@ -243,7 +361,7 @@ mod tests {
     #[test]
     fn many_fast_answers_within_a_millisecond_are_not_lost() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         for step in 1..=1_000_000 {
             latency.observe(MS, false, born + step * Duration::from_micros(70));
         }
@@ -253,7 +371,7 @@ mod tests {
     #[test]
     fn the_clock_of_three_days_may_turn_over() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         let almost = Duration::from_nanos(62_500) * u32::MAX;
         latency.observe(100 * MS, false, born + almost);
         near(latency.micros(born + almost + MS), 100_000.0);
@@ -262,10 +380,26 @@ mod tests {
     #[test]
     fn ends_told_in_the_wrong_order_move_nothing_backwards() {
         let born = Instant::now();
-        let latency = Latency::new(born);
+        let latency = Since::new(born);
         latency.observe(100 * MS, false, born + DECAY);
         latency.observe(10 * MS, false, born);
         near(latency.micros(born + DECAY), 100_000.0);
         near(latency.micros(born), 100_000.0);
+    }
+
+    #[test]
+    fn two_that_are_compared_are_compared_at_one_time() {
+        let born = Instant::now();
+        let [first, second] = [100, 10].map(|took| {
+            let latency = Since::new(born);
+            latency.observe(took * MS, false, born + took * 10 * MS);
+            latency
+        });
+        // The other order falls on the other side of the difference in time.
+        for (one, other) in [(&first, &second), (&second, &first)] {
+            let (mine, others) = one.1.beside(&other.1);
+            let later = born + DECAY;
+            near(mine / others, one.micros(later) / other.micros(later));
+        }
     }
 }

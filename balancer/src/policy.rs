@@ -1,8 +1,12 @@
 //! Which of the instances a call goes to.
 
-use crate::{load::Load, ring::Ring};
+use crate::{
+    load::{Latency, Load, Seat},
+    ring::Ring,
+};
+use purlin_sd::Instance;
 use std::sync::{
-    Arc,
+    Arc, Weak,
     atomic::{AtomicUsize, Ordering::Relaxed},
 };
 use tokio::time::Instant;
@@ -34,22 +38,36 @@ impl Rule {
     pub(crate) fn is_timed(self) -> bool {
         self == Self::PeakEwma
     }
+
+    /// Whether it leaves something to chance.
+    fn is_drawn(self) -> bool {
+        !matches!(self, Self::RoundRobin | Self::Weighted)
+    }
 }
 
 /// One that can be picked.
 #[derive(Debug)]
-pub(crate) struct Candidate {
-    /// Where it is in the table.
-    pub(crate) index: usize,
+pub(crate) struct Candidate<E> {
     pub(crate) load: Arc<Load>,
+    /// It is gone when the instance is, though a table may be kept for long.
+    pub(crate) seat: Weak<Seat<E>>,
+    pub(crate) instance: Arc<Instance>,
     /// Its part of the work beside the others', more than 0.
     pub(crate) weight: f64,
 }
 
+impl<E> Candidate<E> {
+    /// The balancer's own reference is no call.
+    #[inline]
+    fn in_flight(&self) -> u32 {
+        (self.seat.strong_count() as u32).saturating_sub(1)
+    }
+}
+
 /// Those that can be picked, with what their rule has to know.
-#[derive(Debug, Default)]
-pub(crate) struct Group {
-    pub(crate) candidates: Vec<Candidate>,
+#[derive(Debug)]
+pub(crate) struct Group<E> {
+    pub(crate) candidates: Vec<Candidate<E>>,
     /// Sums of weights, for the rule that goes by weight alone.
     sums: Vec<f64>,
     /// The sum of all weights.
@@ -58,13 +76,24 @@ pub(crate) struct Group {
 }
 
 /// What a pick depends on beside the group.
+#[derive(Clone, Copy)]
 pub(crate) struct Ask {
-    pub(crate) now: Option<Instant>,
     /// For the rule that goes by a key.
     pub(crate) key: Option<u64>,
     /// How many calls all candidates together have in flight, for the same rule.
     pub(crate) in_flight: u32,
-    pub(crate) draw: u64,
+}
+
+/// Whose turn it is. Each pick writes here, so nothing that picks only read is beside it.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Turn(AtomicUsize);
+
+impl Turn {
+    #[inline]
+    fn next(&self) -> usize {
+        self.0.fetch_add(1, Relaxed)
+    }
 }
 
 /// No instance takes more than this times its share of the calls in flight before its keys go to
@@ -75,12 +104,8 @@ const BOUND: f64 = 1.25;
 /// How far one that is well is looked for: no pick takes long, however many there are.
 const NEAR: usize = 32;
 
-impl Group {
-    pub(crate) fn new<'a>(
-        rule: Rule,
-        candidates: Vec<Candidate>,
-        id: impl Fn(usize) -> &'a str + Clone,
-    ) -> Self {
+impl<E> Group<E> {
+    pub(crate) fn new(rule: Rule, candidates: Vec<Candidate<E>>) -> Self {
         let mut sum = 0.0;
         let sums = candidates.iter().filter(|_| rule == Rule::Weighted).map(|candidate| {
             sum += candidate.weight;
@@ -88,7 +113,7 @@ impl Group {
         });
         let sums = sums.collect();
         let ring = if rule == Rule::ConsistentHash {
-            Ring::new(candidates.iter().map(|it| (id(it.index), it.weight)))
+            Ring::new(candidates.iter().map(|it| (it.instance.id.as_str(), it.weight)))
         } else {
             Ring::default()
         };
@@ -97,66 +122,67 @@ impl Group {
     }
 
     /// Picks one; `allowed` says which, and is disregarded where it allows none.
+    #[inline]
     pub(crate) fn pick(
         &self,
         rule: Rule,
-        turn: &AtomicUsize,
-        ask: &Ask,
-        allowed: impl Fn(&Candidate) -> bool,
-    ) -> Option<&Candidate> {
+        turn: &Turn,
+        ask: Ask,
+        allowed: impl Fn(&Candidate<E>) -> bool,
+    ) -> Option<&Candidate<E>> {
         let count = self.candidates.len();
         if count == 0 {
             return None;
         }
+        let draw = if rule.is_drawn() { fastrand::u64(..) } else { 0 };
         let first = match rule {
-            Rule::RoundRobin => turn.fetch_add(1, Relaxed) % count,
-            Rule::Random => among(ask.draw, count),
-            Rule::Weighted => self.by_weight(turn.fetch_add(1, Relaxed)),
-            Rule::LeastRequest => {
-                self.better(ask.draw, |it, in_flight| f64::from(in_flight + 1) / it.weight)
-            }
-            Rule::PeakEwma => {
-                let now = ask.now?;
-                self.better(ask.draw, |it, in_flight| {
-                    let latency = f64::from(it.load.latency().micros(now));
-                    latency * f64::from(in_flight + 1) / it.weight
-                })
-            }
+            Rule::RoundRobin => turn.next() % count,
+            Rule::Random => among(draw, count),
+            Rule::Weighted => self.by_weight(turn.next()),
+            Rule::LeastRequest => self.better(draw, |_, _| (1.0, 1.0)),
+            Rule::PeakEwma => self.better(draw, Latency::beside),
             Rule::ConsistentHash => match ask.key {
                 Some(key) => return self.by_key(key, ask.in_flight, allowed),
                 // A call without a key goes anywhere.
-                None => among(ask.draw, count),
+                None => among(draw, count),
             },
         };
-        let from_first = (first..count).chain(0..first);
-        let mut candidates = from_first.map(|index| &self.candidates[index]);
-        candidates.find(|candidate| allowed(candidate)).or(self.candidates.get(first))
+        let candidate = self.candidates.get(first)?;
+        if allowed(candidate) {
+            return Some(candidate);
+        }
+        let (before, after) = self.candidates.split_at(first);
+        after.iter().chain(before).find(|it| allowed(it)).or(Some(candidate))
     }
 
-    /// The better of two that are drawn, by a cost that depends on the calls in flight.
-    fn better(&self, draw: u64, cost: impl Fn(&Candidate, u32) -> f64) -> usize {
+    /// The better of two that are drawn, by their latencies and the calls in flight.
+    #[inline]
+    fn better(&self, draw: u64, latencies: impl Fn(&Latency, &Latency) -> (f32, f32)) -> usize {
         let count = self.candidates.len();
         let first = among(draw, count);
         if count == 1 {
             return first;
         }
         // Any but the first: both halves of the draw are random by themselves.
-        let second = (first + 1 + among(draw << 32, count - 1)) % count;
-        let in_flight = |index: usize| self.candidates[index].load.in_flight();
-        let (mut of_first, mut of_second) = (in_flight(first), in_flight(second));
-        // Who fails at once has nothing in flight, which must not look like having time.
-        match (self.is_failing(first), self.is_failing(second)) {
-            (false, false) => {}
-            (true, false) => of_first = of_first.max(of_second),
-            (false, true) => of_second = of_second.max(of_first),
-            (true, true) => return self.well_after(first).unwrap_or(second),
+        let second = first + 1 + among(draw << 32, count - 1);
+        let second = if second < count { second } else { second - count };
+        let [one, other] = [first, second].map(|index| &self.candidates[index]);
+        let [mut of_one, mut of_other] = [one, other].map(|it| it.in_flight() as f32 + 1.0);
+        let failing = [one, other].map(|it| it.load.is_failing());
+        if failing != [false; 2] {
+            let well = if failing == [true; 2] { self.well_after(first) } else { None };
+            if let Some(well) = well {
+                return well;
+            }
+            let now = Instant::now();
+            of_one += one.load.penalty(now);
+            of_other += other.load.penalty(now);
         }
-        let first_costs = cost(&self.candidates[first], of_first);
-        if cost(&self.candidates[second], of_second) < first_costs { second } else { first }
-    }
-
-    fn is_failing(&self, index: usize) -> bool {
-        self.candidates[index].load.is_failing()
+        let (mine, others) = latencies(one.load.latency(), other.load.latency());
+        // Each cost is divided by its weight: here both are multiplied by both weights.
+        let mine = f64::from(mine * of_one) * other.weight;
+        let others = f64::from(others * of_other) * one.weight;
+        if others < mine { second } else { first }
     }
 
     /// One whose last call has not failed, if there is any near.
@@ -166,7 +192,8 @@ impl Group {
     #[cold]
     fn well_after(&self, index: usize) -> Option<usize> {
         let count = self.candidates.len();
-        (1..count.min(NEAR)).map(|step| (index + step) % count).find(|it| !self.is_failing(*it))
+        let mut near = (1..count.min(NEAR)).map(|step| (index + step) % count);
+        near.find(|it| !self.candidates[*it].load.is_failing())
     }
 
     /// Turns are spread evenly over the sum of weights: the multiples of the golden ratio never
@@ -183,12 +210,12 @@ impl Group {
         &self,
         key: u64,
         in_flight: u32,
-        allowed: impl Fn(&Candidate) -> bool,
-    ) -> Option<&Candidate> {
+        allowed: impl Fn(&Candidate<E>) -> bool,
+    ) -> Option<&Candidate<E>> {
         let per_weight = BOUND * f64::from(in_flight.saturating_add(1)) / self.weight;
         let on_ring = || self.ring.from(key).filter_map(|index| self.candidates.get(index));
         let has_room =
-            |it: &&Candidate| f64::from(it.load.in_flight()) < (per_weight * it.weight).ceil();
+            |it: &&Candidate<E>| f64::from(it.in_flight()) < (per_weight * it.weight).ceil();
         on_ring()
             .find(|it| has_room(it) && allowed(it))
             .or_else(|| on_ring().find(|it| allowed(it)))

@@ -1,40 +1,51 @@
 //! Which instances can be picked at one time, made anew when something has changed.
 
 use crate::{
-    Balance, Share,
+    Balance, Decision, NoEndpoints, Share, Tally,
     ejection::Record,
-    load::Load,
-    policy::{Candidate, Group, Rule},
+    load::Seat,
+    policy::{Ask, Candidate, Group, Rule, Turn},
     spill,
 };
+use purlin_endpoint::{Context, Tried};
 use purlin_sd::{Instance, Members};
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use twox_hash::XxHash64;
 
 /// What is kept of an instance for as long as it is there.
-#[derive(Clone, Debug)]
-pub(crate) struct Known {
+#[derive(Debug)]
+pub(crate) struct Known<E> {
     /// Its member's key.
     pub(crate) key: u64,
-    pub(crate) load: Arc<Load>,
+    /// The only reference that is no call's.
+    pub(crate) seat: Arc<Seat<E>>,
     pub(crate) record: Record,
     /// Since when it is there, if it came later than the first ones.
     pub(crate) since: Option<Instant>,
+    /// What was counted when the last interval ended.
+    pub(crate) counted: Tally,
+}
+
+impl<E> Known<E> {
+    pub(crate) fn in_flight(&self) -> u32 {
+        (Arc::strong_count(&self.seat) as u32).saturating_sub(1)
+    }
 }
 
 /// All that a pick looks at.
+///
+/// Who calls may keep it for as long as it likes: it does not keep instances that are gone.
 #[derive(Debug)]
 pub(crate) struct Table<E> {
-    pub(crate) members: Arc<Members<E>>,
-    /// What is kept of each member, in their order.
-    pub(crate) known: Vec<Known>,
+    /// Later ones have higher numbers.
+    pub(crate) version: u64,
     /// The preferred ones, and the others.
-    pub(crate) groups: [Group; 2],
+    pub(crate) groups: [Group<E>; 2],
     /// What goes to the preferred ones.
     pub(crate) share: Share,
-    /// How many members a filter, the subset or their weight keeps out.
-    pub(crate) filtered: usize,
+    /// What is said where there is nobody.
+    pub(crate) none: NoEndpoints,
     /// How many are not well: out, or said to be by their registry.
     pub(crate) unwell: usize,
     /// When the weights change because instances are new.
@@ -46,12 +57,13 @@ const LEAST: f64 = 0.1;
 
 impl<E> Table<E> {
     pub(crate) fn new(
+        version: u64,
         balance: &Balance,
-        members: Arc<Members<E>>,
-        known: Vec<Known>,
+        members: &Members<E>,
+        known: &[Known<E>],
         now: Instant,
     ) -> Self {
-        let mut chosen = chosen(balance, &members);
+        let mut chosen = chosen(balance, members);
         // Those of weight 0 are there for when there is nobody else.
         let heavy = |index: &usize| members[*index].instance().weight > 0;
         if chosen.iter().any(heavy) {
@@ -84,23 +96,73 @@ impl<E> Table<E> {
                 .iter()
                 .filter(|index| well(index) || panic || !any_well)
                 .map(|&index| {
-                    let grown = grown(balance, known[index].since, now);
+                    let (instance, known) = (members[index].instance(), &known[index]);
+                    let grown = grown(balance, known.since, now);
                     grows |= grown < 1.0;
-                    let weight = f64::from(members[index].instance().weight.max(1)) * grown;
-                    Candidate { index, load: known[index].load.clone(), weight }
+                    Candidate {
+                        load: known.seat.load.clone(),
+                        seat: Arc::downgrade(&known.seat),
+                        instance: instance.clone(),
+                        weight: f64::from(instance.weight.max(1)) * grown,
+                    }
                 })
                 .collect();
-            Group::new(balance.rule, candidates, |index| members[index].instance().id.as_str())
+            Group::new(balance.rule, candidates)
         };
         let groups = [group(&near, shares[0].panic), group(&far, shares[1].panic)];
+        let snapshot = members.snapshot();
         Self {
-            filtered: members.len() - chosen.len(),
+            version,
+            none: NoEndpoints {
+                seen: snapshot.instances().len(),
+                filtered: members.len() - chosen.len(),
+                failed: members.failed().len(),
+                known: snapshot.is_known(),
+                registry: snapshot.error().cloned(),
+            },
             unwell: chosen.iter().filter(|index| !well(index)).count(),
             groups,
             share: shares[0],
             grows: grows && !matches!(balance.rule, Rule::RoundRobin | Rule::Random),
-            known,
-            members,
+        }
+    }
+
+    /// Chooses for a call with this context.
+    #[inline]
+    pub(crate) fn choose(
+        &self,
+        rule: Rule,
+        turns: &[Turn; 2],
+        ask: Ask,
+        context: &Context,
+    ) -> Option<&Candidate<E>> {
+        let Share { part, .. } = self.share;
+        // Where all goes to one group, nothing needs to be drawn for it.
+        let near = part >= 1.0 || (part > 0.0 && fastrand::f64() < part);
+        let index = usize::from(!near);
+        let (group, turn) = (&self.groups[index], &turns[index]);
+        let Some(tried) = context.get::<Tried>() else {
+            return group.pick(rule, turn, ask, |_| true);
+        };
+        let fresh = |it: &Candidate<E>| !tried.contains(it.load.id());
+        // Another group may have one that was not tried.
+        let other = &self.groups[usize::from(near)];
+        group
+            .pick(rule, turn, ask, fresh)
+            .filter(|it| fresh(it))
+            .or_else(|| other.pick(rule, turn, ask, fresh).filter(|it| fresh(it)))
+            .or_else(|| group.pick(rule, turn, ask, |_| true))
+    }
+
+    /// What is said of a pick.
+    pub(crate) fn decision(&self, rule: Rule, picked: &Arc<Instance>) -> Decision {
+        Decision {
+            rule: rule.name(),
+            seen: self.none.seen,
+            filtered: self.none.filtered,
+            unwell: self.unwell,
+            panic: self.share.panic,
+            picked: picked.clone(),
         }
     }
 }

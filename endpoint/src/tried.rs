@@ -1,35 +1,44 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which instances have been tried for a call, so that the next attempt takes another.
 ///
-/// A balancer attaches it to the [`Error`](crate::Error) of a call that failed; whoever tries again
-/// puts it into the [`Context`](crate::Context) of the next attempt, where the balancer finds it.
+/// Whoever may try again puts one into the [`Context`](crate::Context) of all attempts; a balancer
+/// further in notes there where it sends them. Its clones are one list: so it is known where an
+/// attempt went that was given up, or that another is made beside. A balancer that finds none
+/// attaches one to the [`Error`](crate::Error) of a call that failed, and the next attempt's context
+/// gets that.
 ///
 /// ```
-/// use purlin_endpoint::{Code, Context, Error, Tried};
+/// use purlin_endpoint::{Context, Tried};
 ///
-/// let failed = Error::of(Code::Unavailable).attach(Tried::default().and("10.0.0.7:9110"));
-/// let again = Context::new().with(failed.attached::<Tried>().cloned().unwrap_or_default());
-/// assert!(again.get::<Tried>().unwrap().contains("10.0.0.7:9110"));
+/// let tried = Tried::default();
+/// let first = Context::new().with(tried.clone());
+/// // What a balancer does:
+/// first.get::<Tried>().unwrap().note("10.0.0.7:9110");
+///
+/// assert!(tried.contains("10.0.0.7:9110"));
+/// assert_eq!(tried.ids(), ["10.0.0.7:9110".into()]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tried(Vec<Arc<str>>);
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Arc<Mutex<Vec<Arc<str>>>>);
 
 impl Tried {
-    /// These, and the instance with this id.
-    #[must_use]
-    pub fn and(mut self, id: impl Into<Arc<str>>) -> Self {
-        self.0.push(id.into());
-        self
+    /// Notes that an attempt goes to the instance with this id.
+    pub fn note(&self, id: impl Into<Arc<str>>) {
+        self.list().push(id.into());
     }
 
     /// Whether the instance with this id was tried.
     pub fn contains(&self, id: &str) -> bool {
-        self.0.iter().any(|tried| **tried == *id)
+        self.list().iter().any(|tried| **tried == *id)
     }
 
     /// The ids, in the order in which they were tried.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|id| &**id)
+    pub fn ids(&self) -> Vec<Arc<str>> {
+        self.list().clone()
+    }
+
+    fn list(&self) -> MutexGuard<'_, Vec<Arc<str>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

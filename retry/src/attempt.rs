@@ -73,6 +73,11 @@ where
         let Attempt { request: Some(mut request), before, plan } = attempt else {
             unreachable!("only an attempt that has a request is waited for");
         };
+        let notes = request.context().notes();
+        // A first attempt may be that of another layer further out, which has counted it.
+        if before > 0 || notes.attempts() == 0 {
+            notes.attempted();
+        }
         let limit = Limit::of(&mut request, plan.deadline, plan.attempt_timeout);
         limit.on(match before {
             0 => Either::Left(self.0.call(request)),
@@ -152,7 +157,7 @@ impl<C, R> Repeating<C, R> {
         let (go_on, instead) = self.ask(failed.course.made, outcome, advice);
         let wait = if go_on { self.next(&mut failed, next, advice) } else { None };
         let error = outcome.as_ref().err().and_then(Failure::error);
-        let tried = error.and_then(|error| error.attached::<Tried>()).cloned();
+        let tried = error.and_then(Error::attached::<Tried>).cloned();
         let taken = mem::replace(outcome, Err(Error::of(Code::Unknown).into()));
         let (Some(wait), Some(request)) = (wait, &mut next.request) else {
             let last = match instead {
@@ -171,8 +176,8 @@ impl<C, R> Repeating<C, R> {
             let context = context.with_attempt(next.before);
             // A balancer further in passes over the instances that have failed.
             match tried {
-                Some(tried) => context.with(tried),
-                None => context,
+                Some(tried) if context.get::<Tried>().is_none() => context.with(tried),
+                _ => context,
             }
         });
         Some(if wait.is_zero() { Either::Left(ready(())) } else { Either::Right(sleep(wait)) })

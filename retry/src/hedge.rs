@@ -2,7 +2,7 @@ use crate::{
     Budget, Cloned, Failure, HedgeHandle, Purse, Replay,
     handle::{HedgeState, Live},
     latencies::Latencies,
-    limit::{is_repeated, mark},
+    limit::{is_repeated, mark, note_picks},
     race::Race,
     retry::check_attempts,
 };
@@ -226,7 +226,12 @@ where
         let started = request.started();
         let HedgeLayer { state, classify, replay } = &self.hedge;
         let affordable = state.live.purse.admit(started);
-        let kept = if affordable { replay.replay(&request) } else { None };
+        let kept = if affordable {
+            note_picks(&mut request);
+            replay.replay(&request)
+        } else {
+            None
+        };
         let race = Race {
             request: kept,
             service: self.inner.clone(),
@@ -238,6 +243,7 @@ where
             made: 1,
         };
         mark(&mut request);
+        request.context().notes().attempted();
         Either::Right(race.run(self.inner.call(request)).boxed())
     }
 }

@@ -1,7 +1,7 @@
 //! What retries and hedges do alike: know a repeated call, mark one, and limit an attempt.
 
 use crate::{TimedOut, failure::AsFailure};
-use purlin_endpoint::{Call, Context, Expiring, Method, Request, StreamLimit};
+use purlin_endpoint::{Call, Context, Expiring, Method, Request, StreamLimit, Tried};
 use std::{mem, time::Duration};
 use tokio::time::Instant;
 
@@ -17,6 +17,14 @@ pub(crate) fn mark(request: &mut impl Call) {
 #[inline]
 pub(crate) fn is_repeated(context: &Context) -> bool {
     context.attempt() > 0 || context.get::<Hedging>().is_some()
+}
+
+/// Has a balancer further in note where each attempt goes, also one that is cut off or that others
+/// are made beside: the next goes elsewhere.
+pub(crate) fn note_picks(request: &mut impl Call) {
+    if request.context().get::<Tried>().is_none() {
+        change(request, |context| context.with(Tried::default()));
+    }
 }
 
 /// Changes the context of a request.

@@ -118,6 +118,7 @@ where
             self.replay.replay(self.request.as_ref()?)?
         };
         change(&mut request, |context| context.with_attempt(self.made));
+        request.context().notes().attempted();
         grant.spend();
         live.repeats.fetch_add(1, Relaxed);
         self.made += 1;

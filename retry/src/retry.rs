@@ -2,10 +2,11 @@ use crate::{
     Budget, Cloned, Failure, Purse, Replay, RetryHandle,
     attempt::{Attempt, Attempting, Plan, Repeating},
     handle::{Live, RetryState},
-    limit::is_repeated,
+    limit::{is_repeated, note_picks},
 };
 use purlin_endpoint::{Backoff, ByCode, Call, Classify, Error, Invalid, Layer, Method, Service};
 use std::{
+    any::TypeId,
     fmt,
     sync::Arc,
     task::{Context as Task, Poll},
@@ -197,7 +198,7 @@ pub(crate) struct Setup<C, R> {
     pub(crate) rules: Rules<C, R>,
 }
 
-impl<C, R> Setup<C, R> {
+impl<C: 'static, R> Setup<C, R> {
     /// What is known of a call when it comes.
     #[inline]
     fn begin(&self, request: &mut impl Call) -> Plan {
@@ -207,13 +208,16 @@ impl<C, R> Setup<C, R> {
         }
         let deadline = context.deadline();
         let idempotent = context.method().is_some_and(Method::is_idempotent);
-        Plan {
-            deadline,
-            idempotent,
-            attempt_timeout: self.state.attempt_timeout(),
-            goes_on: self.state.attempts() > 1 || self.rules.callback.is_some(),
-            affordable: self.state.live.purse.admit(request.started()),
+        let attempt_timeout = self.state.attempt_timeout();
+        let goes_on = self.state.attempts() > 1 || self.rules.callback.is_some();
+        let affordable = self.state.live.purse.admit(request.started());
+        // An attempt that fails says where it went, and one that is cut off can't. By its code only
+        // one is repeated that is cut off here; another classifier may see more.
+        let by_code = TypeId::of::<C>() == TypeId::of::<ByCode>();
+        if goes_on && affordable && (attempt_timeout.is_some() || !by_code) {
+            note_picks(request);
         }
+        Plan { deadline, attempt_timeout, idempotent, goes_on, affordable }
     }
 }
 

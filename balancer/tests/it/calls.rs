@@ -1,12 +1,13 @@
 //! What a caller sees.
 
-use crate::world::{Does, World, ask, method, settle, world};
+use crate::world::{Does, World, ask, instances, method, settle, world};
 use purlin_balancer::{Balance, NoEndpoints};
 use purlin_endpoint::{
-    Call as _, Code, Context, Endpoint as _, Method, Request, Service as _, Tried,
+    Call as _, Code, Context, Endpoint as _, Method, Notes, Request, Service as _, Tried,
 };
 use purlin_sd::Instance;
 use std::time::Duration;
+use tokio::time::timeout;
 
 fn in_flight(balancer: &impl purlin_endpoint::Inspect) -> u64 {
     let snapshot: serde_json::Value = serde_json::from_str(&balancer.snapshot()).unwrap();
@@ -75,15 +76,31 @@ async fn one_that_failed_is_passed_over_by_the_next_attempt() {
             for attempts in 1..=3 {
                 let error = service.invoke(context, ()).await.unwrap_err();
                 tried = error.attached::<Tried>().unwrap().clone();
-                assert_eq!(tried.ids().count(), attempts);
+                assert_eq!(tried.ids().len(), attempts);
                 context = Context::new().with(tried.clone());
             }
-            let mut ids: Vec<_> = tried.ids().collect();
+            let mut ids = tried.ids();
             ids.sort_unstable();
-            assert_eq!(ids, ["10.0.0.0:1", "10.0.0.1:1", "10.0.0.2:1"], "each was tried once");
+            let all = ["10.0.0.0:1", "10.0.0.1:1", "10.0.0.2:1"].map(Into::into);
+            assert_eq!(ids, all, "each was tried once");
             // When all were tried, any is as good.
             assert!(service.invoke(context, ()).await.is_err());
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_never_answers_is_passed_over_by_the_next_attempt() {
+    let world = world(3).await;
+    instances(3).for_each(|it| world.set(&it.id, Does { hangs: true, ..Does::default() }));
+    for balance in [Balance::round_robin(), Balance::peak_ewma(), Balance::least_request()] {
+        let service = method(&world.balance(balance).await);
+        let tried = Tried::default();
+        for _ in 0..3 {
+            let call = service.invoke(Context::new().with(tried.clone()), ());
+            assert!(timeout(Duration::from_millis(1), call).await.is_err());
+        }
+        assert!(instances(3).all(|it| tried.contains(&it.id)), "{tried:?}");
     }
 }
 
@@ -132,7 +149,7 @@ async fn calls_dropped_in_the_middle_are_not_in_flight() {
     let balancer = world.balance(Balance::peak_ewma()).await;
     let service = method(&balancer);
     for _ in 0..1_000 {
-        let call = tokio::time::timeout(Duration::from_millis(1), ask(&service));
+        let call = timeout(Duration::from_millis(1), ask(&service));
         assert!(call.await.is_err());
     }
     assert_eq!(in_flight(&balancer), 0);
@@ -149,6 +166,10 @@ async fn a_decision_says_what_was_seen_filtered_and_picked() {
     let decision = balancer.explain(&Context::new()).unwrap();
     assert_eq!(decision.to_string(), "b by round robin (seen 2, filtered 1, unwell 0)");
     assert_eq!(in_flight(&balancer), 0, "what is only explained is not in flight");
+    let notes = Notes::open();
+    let context = Context::new().with_notes(notes.clone());
+    method(&balancer).invoke(context, ()).await.unwrap();
+    assert_eq!(notes.read()[0].text, Some(decision.to_string()));
 }
 
 #[tokio::test(start_paused = true)]

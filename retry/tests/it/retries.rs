@@ -1,11 +1,11 @@
 use crate::script::{MS, READ, Script, Step, WATCH, WRITE};
 use purlin_endpoint::{
-    BoxEndpoint, Call as _, Code, Context, Endpoint as _, Error, Layer as _, Request, Service,
-    Tried, endpoint_fn,
+    BoxEndpoint, ByCode, Call as _, Classify as _, Code, Context, Endpoint as _, Error, Layer as _,
+    Notes, Request, Service, Tried, Verdict, endpoint_fn,
 };
-use purlin_retry::{Attempts, Budget, Retry};
+use purlin_retry::{Attempts, Budget, Hedge, Retry};
 use std::{
-    future::{Future as _, poll_fn},
+    future::{Future as _, pending, poll_fn},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -13,6 +13,7 @@ use std::{
     task::{Context as Task, Waker},
     time::Duration,
 };
+use tokio::time::timeout;
 
 fn unavailable() -> Error {
     Error::of(Code::Unavailable)
@@ -53,6 +54,28 @@ async fn the_last_error_is_the_calls_with_all_that_it_says() {
     assert_eq!(attempts.to_string(), "name is bad (previously: first; second)");
     let codes: Vec<_> = attempts.earlier().iter().map(Error::code).collect();
     assert_eq!(codes, [Code::Unavailable, Code::Unavailable]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_counted_in_the_notes_of_the_call() {
+    let layer = Retry::attempts(3).layer().unwrap();
+    let hedge = Hedge::after(MS).layer().unwrap();
+    let counted = async |layer: &(_, _), steps: Vec<Step>| {
+        let notes = Notes::counting();
+        let context = Context::new().with_method(&READ).with_notes(notes.clone());
+        let _ = Script::new(steps).run(layer, context).await;
+        notes.attempts()
+    };
+    let fail = || Step::Fail(unavailable());
+    let twice = (layer.clone(), layer.clone());
+    assert_eq!(counted(&twice, vec![Step::Answer]).await, 1);
+    assert_eq!(counted(&twice, vec![fail(), Step::Answer]).await, 2);
+    assert_eq!(counted(&twice, vec![fail(), fail(), fail()]).await, 3);
+
+    let notes = Notes::counting();
+    let context = Context::new().with_method(&READ).with_notes(notes.clone());
+    Script::new([Step::Never, Step::Answer]).run(&(hedge, layer), context).await.unwrap();
+    assert_eq!(notes.attempts(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,20 +244,53 @@ async fn a_service_that_is_no_longer_ready_fails_the_attempt_and_not_the_process
     assert_eq!(error.find::<Attempts>().unwrap().earlier().len(), 1);
 }
 
+/// What a balancer does: it notes where a call goes, or says so in its error.
+fn pick(context: &Context) -> Tried {
+    let tried = context.get::<Tried>().cloned().unwrap_or_default();
+    tried.note(format!("instance {}", tried.ids().len()));
+    tried
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_has_been_tried_goes_along_with_the_next_attempt() {
     let service = endpoint_fn(|context: Context, ()| async move {
-        let tried = context.get::<Tried>().cloned().unwrap_or_default();
-        match tried.ids().count() {
-            2 => Ok(tried),
-            // A balancer says so of the instance that it has called.
-            count => {
-                Err(Error::of(Code::Unavailable).attach(tried.and(format!("instance {count}"))))
-            }
+        let first = context.attempt() == 0;
+        assert_eq!(first, context.get::<Tried>().is_none(), "a call that succeeds pays nothing");
+        let tried = pick(&context);
+        match tried.ids().len() {
+            3 => Ok(tried),
+            _ => Err(unavailable().attach(tried)),
         }
     });
     let layer = Retry::attempts(3).layer().unwrap();
     let call = layer.layer(service).invoke(Context::new().with_method(&READ), ());
     let tried = call.await.unwrap();
-    assert!(tried.ids().eq(["instance 0", "instance 1"]));
+    assert_eq!(tried.ids(), ["instance 0", "instance 1", "instance 2"].map(Into::into));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_an_attempt_went_that_was_cut_off_is_known_to_the_next() {
+    let service = endpoint_fn(|context: Context, ()| async move {
+        let tried = pick(&context);
+        if context.attempt() == 0 {
+            pending::<()>().await;
+        }
+        Ok::<_, Error>(tried.ids().len())
+    });
+    let call = || Context::new().with_method(&READ);
+    // It is cut off by the retry itself, by a hedge that another wins, or by a layer in between.
+    let retry = Retry::attempts(2).attempt_timeout(10 * MS).layer().unwrap();
+    assert_eq!(retry.layer(service).invoke(call(), ()).await.unwrap(), 2);
+    let hedge = Hedge::after(10 * MS).layer().unwrap();
+    assert_eq!(hedge.layer(service).invoke(call(), ()).await.unwrap(), 2);
+    let cutting = endpoint_fn(move |context: Context, ()| async move {
+        let call = timeout(10 * MS, service.invoke(context, ()));
+        call.await.unwrap_or_else(|_| Err(Error::of(Code::DeadlineExceeded)))
+    });
+    let late = |outcome: &Result<_, Error>| match outcome {
+        Err(error) if error.code() == Code::DeadlineExceeded => Verdict::of(Code::Unavailable),
+        _ => ByCode.classify(outcome),
+    };
+    let retry = Retry::attempts(2).layer().unwrap().classify(late);
+    assert_eq!(retry.layer(cutting).invoke(call(), ()).await.unwrap(), 2);
 }

@@ -7,7 +7,11 @@ use tracing::{
     field::{Field, Visit},
     span,
 };
-use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    layer::Context,
+    registry::{LookupSpan, Scope},
+};
 
 /// Writes events of [`tracing`](::tracing) as lines, with their `target`, the fields of the spans
 /// that they are in, the outermost first, and their own.
@@ -94,7 +98,7 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for FromTracing {
         let line = line.field("target", metadata.target());
         let id = Arc::as_ptr(&self.id).addr();
         let line = line.write(|_, text| {
-            for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+            for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
                 let extensions = span.extensions();
                 let spans = extensions.get::<SpanFields>().map_or(&[][..], |spans| &spans.0);
                 let own = spans.iter().filter(|(layer, _)| *layer == id);

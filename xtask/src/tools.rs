@@ -198,15 +198,24 @@ impl Tool {
 
 /// A short name for the content of a folder: a program of ours has no version of its own.
 fn fingerprint(folder: &Path) -> Result<String, String> {
-    let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
     let mut hasher = DefaultHasher::new();
-    for file in files {
-        file.file_name().hash(&mut hasher);
-        std::fs::read(&file).map_err(|e| format!("{}: {e}", file.display()))?.hash(&mut hasher);
-    }
+    hash(folder, &mut hasher).map_err(|error| format!("{}: {error}", folder.display()))?;
     Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash(folder: &Path, hasher: &mut DefaultHasher) -> std::io::Result<()> {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(folder)?.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    for entry in entries {
+        entry.file_name().hash(hasher);
+        if entry.is_dir() {
+            hash(&entry, hasher)?;
+        } else {
+            std::fs::read(&entry)?.hash(hasher);
+        }
+    }
+    Ok(())
 }
 
 /// Where installed programs live: `$PURLIN_TOOLS`, else a folder of the user's cache.

@@ -41,3 +41,14 @@ fn file_name(artifact: &str) -> String {
         _ => artifact.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_named_without_its_version() {
+        assert_eq!(file_name("io.zipkin:zipkin-server:3.5.1:jar:slim"), "zipkin-server-slim.jar");
+        assert_eq!(file_name("org.keycloak:quarkus-dist:26.0.8:zip"), "quarkus-dist.zip");
+    }
+}

@@ -12,6 +12,21 @@ pub(crate) const FOR_TESTS: &[Tool] = &[
         probe: &["version"],
     },
     Tool {
+        name: "jaeger",
+        variable: "PURLIN_JAEGER",
+        how: How::GoPinned {
+            folder: "xtask/go/jaeger",
+            package: "github.com/jaegertracing/jaeger/cmd/all-in-one",
+        },
+        probe: &["version"],
+    },
+    Tool {
+        name: "otelcol",
+        variable: "PURLIN_OTELCOL",
+        how: How::GoFolder { folder: "xtask/go/otelcol" },
+        probe: &["--version"],
+    },
+    Tool {
         name: "interop-client",
         variable: "PURLIN_INTEROP_CLIENT",
         how: How::Go { package: "google.golang.org/grpc/interop/client", version: "v1.85.0" },
@@ -166,3 +181,42 @@ pub(crate) const FOR_BENCH: &[Tool] = &[
         probe: &["--version"],
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+
+    fn folders(wanted: fn(&How) -> Option<&'static str>) -> Vec<std::path::PathBuf> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let all = FOR_TESTS.iter().chain(FOR_SOAK).chain(FOR_BENCH);
+        all.filter_map(|tool| wanted(&tool.how)).map(|folder| root.join(folder)).collect()
+    }
+
+    #[test]
+    fn what_a_script_starts_has_one_that_can_be_executed() {
+        let scripted = folders(|how| match how {
+            How::Npm { folder } | How::Pip { folder } | How::Maven { folder, .. } => Some(folder),
+            _ => None,
+        });
+        assert!(!scripted.is_empty());
+        for folder in scripted {
+            let script = folder.join("start.sh").metadata();
+            let executable = script.is_ok_and(|meta| meta.permissions().mode() & 0o111 == 0o111);
+            assert!(executable, "{}", folder.display());
+        }
+    }
+
+    #[test]
+    fn a_lock_names_no_registry() {
+        let locked = folders(|how| if let How::Npm { folder } = how { Some(folder) } else { None });
+        assert!(!locked.is_empty());
+        for folder in locked {
+            let lock = std::fs::read_to_string(folder.join("package-lock.json")).unwrap();
+            assert!(lock.contains("integrity"), "{}", folder.display());
+            assert!(!lock.contains("resolved"), "{}", folder.display());
+        }
+    }
+}

@@ -45,7 +45,7 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
     asked: Arc<watch::Sender<Vec<Asked>>>,
-    _tasks: Arc<JoinSet<()>>,
+    tasks: Arc<Mutex<JoinSet<()>>>,
 }
 
 pub(crate) fn name(text: &str) -> Name {
@@ -54,13 +54,37 @@ pub(crate) fn name(text: &str) -> Name {
 
 impl Server {
     pub(crate) async fn start() -> Self {
-        let (zone, asked) = (Arc::<Mutex<Zone>>::default(), Arc::new(watch::Sender::default()));
-        let (udp, tcp) = bind().await;
-        let address = tcp.local_addr().unwrap();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve_udp(udp, zone.clone(), asked.clone()));
-        tasks.spawn(serve_tcp(tcp, zone.clone(), asked.clone()));
-        Self { address, zone, asked, _tasks: tasks.into() }
+        // A loopback address that nobody else has, so that its port stays its own while it is down.
+        let [second, third, fourth] = std::array::from_fn(|_| fastrand::u8(1..255));
+        let host = Ipv4Addr::new(127, second, third, fourth);
+        let mut server = Self {
+            address: (host, 0).into(),
+            zone: Arc::default(),
+            asked: Arc::default(),
+            tasks: Arc::default(),
+        };
+        server.address = server.listen().await;
+        server
+    }
+
+    /// Listens, if it does not.
+    pub(crate) async fn listen(&self) -> SocketAddr {
+        if self.tasks.lock().unwrap().is_empty() {
+            let tcp = TcpListener::bind(self.address).await.unwrap();
+            let udp = UdpSocket::bind(tcp.local_addr().unwrap()).await.unwrap();
+            let address = tcp.local_addr().unwrap();
+            let mut tasks = self.tasks.lock().unwrap();
+            tasks.spawn(serve_udp(udp, self.zone.clone(), self.asked.clone()));
+            tasks.spawn(serve_tcp(tcp, self.zone.clone(), self.asked.clone()));
+            return address;
+        }
+        self.address
+    }
+
+    /// Listens no more, and closes what is open.
+    pub(crate) async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        tasks.shutdown().await;
     }
 
     pub(crate) fn change(&self, change: impl FnOnce(&mut Zone)) {
@@ -104,16 +128,6 @@ pub(crate) fn address(ip: IpAddr) -> RData {
     match ip {
         IpAddr::V4(ip) => RData::A(A(ip)),
         IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
-    }
-}
-
-/// One port for both protocols.
-async fn bind() -> (UdpSocket, TcpListener) {
-    loop {
-        let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()).await {
-            return (udp, tcp);
-        }
     }
 }
 

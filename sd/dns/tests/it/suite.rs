@@ -59,11 +59,24 @@ impl World for Zone {
     }
 
     async fn fault(&self, fault: Fault) {
-        self.0.change(|zone| zone.fault = Some(fault));
+        match fault {
+            Fault::Down => self.0.close().await,
+            Fault::Jump => {
+                tokio::time::pause();
+                tokio::time::advance(Duration::from_secs(3600)).await;
+                tokio::time::resume();
+            }
+            Fault::Backwards | Fault::Compacted => {
+                unreachable!("DNS counts nothing that is looked at, and keeps no past")
+            }
+            Fault::Wiped => unreachable!("a zone without records looks as Empty does"),
+            other => self.0.change(|zone| zone.fault = Some(other)),
+        }
     }
 
     async fn heal(&self) {
         self.0.change(|zone| zone.fault = None);
+        self.0.listen().await;
     }
 
     fn faults(&self) -> &'static [Fault] {
@@ -80,8 +93,14 @@ async fn dns_passes() {
     let world = async |faults| check_source(&Zone(Server::start().await, faults)).await;
     // Most of it is waiting, which can be done side by side.
     tokio::join!(
+        world(&[Fault::Down]),
         world(&[Fault::Hang, Fault::Flapping]),
         world(&[Fault::Errors, Fault::Empty]),
         world(&[Fault::Garbage, Fault::Reset]),
     );
+}
+
+#[tokio::test]
+async fn dns_passes_when_the_clock_jumps() {
+    check_source(&Zone(Server::start().await, &[Fault::Jump])).await;
 }

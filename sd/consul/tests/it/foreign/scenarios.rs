@@ -1,7 +1,10 @@
 //! Go kit's scenarios, and outages of a real agent.
 
 use super::agent::Agent;
-use purlin_sd::{Discovery, EmptyAnswer, Instance, Instancer, Registrar};
+use purlin_sd::{
+    Discovery, EmptyAnswer, Instance, Instancer, Registrar,
+    conformance::{Mode, Proxy},
+};
 use purlin_sd_consul::{Check, Consul, ConsulSource};
 use serde_json::json;
 use std::time::Duration;
@@ -118,6 +121,32 @@ async fn a_registration_is_back_soon_after_its_agent_was_killed_for_1_and_10_tim
             // sleeps: there is no event to wait for.
             sleep(Duration::from_millis(20)).await;
         }
+    }
+    registration.deregister().await.unwrap();
+}
+
+/// The agent goes on, and what it hears of the process is late.
+#[tokio::test]
+async fn one_whose_time_has_run_out_is_well_again_as_soon_as_it_is_heard() {
+    let ttl = Duration::from_secs(1);
+    let agent = Agent::start().await;
+    let proxy = Proxy::start(agent.address()).unwrap();
+    let consul = Consul::new(format!("http://{}", proxy.address())).unwrap();
+    let registry = consul.registry("greeter").check(Check::ttl(ttl));
+    let registration = Registrar::new().start(registry, Instance::new("127.0.0.1:9110")).unwrap();
+    registration.registered().await;
+    proxy.set(Mode::Hang);
+    while !agent.passing("greeter").await.is_empty() {
+        // sleeps: there is no event to wait for.
+        sleep(Duration::from_millis(20)).await;
+    }
+    proxy.set(Mode::Pass);
+    let healed = Instant::now();
+    while agent.passing("greeter").await != ["127.0.0.1:9110"] {
+        let late = healed.elapsed();
+        assert!(late <= ttl / 3 + Duration::from_secs(1), "{late:?}");
+        // sleeps: there is no event to wait for.
+        sleep(Duration::from_millis(20)).await;
     }
     registration.deregister().await.unwrap();
 }

@@ -152,7 +152,7 @@ impl<Req: Call, C, F: RequestFields<Req>> Intercept<Req> for CallLog<C, F> {
         }
         let mut fields = Vec::new();
         if !F::NONE {
-            self.fields.choose(request, &mut self.logger.fields(&mut fields));
+            self.logger.add(&mut fields, |chosen| self.fields.choose(request, chosen));
         }
         let started = request.started();
         Ok(CallLine::new(self.clone(), started, request.context(), fields))

@@ -2,7 +2,7 @@ use crate::{
     Background, Fields, Format, Handle, Level, Line, Queue, Sampling, Value, dial::OFF,
     line::BUFFER, secret::Names, shared::Shared, sink::Sink,
 };
-use purlin_endpoint::Invalid;
+use purlin_endpoint::{Invalid, catch_panic};
 use std::{
     fmt,
     io::{self, Write},
@@ -272,10 +272,20 @@ impl Logger {
         for part in &*self.parts {
             match part {
                 Part::Written(written) => text.extend_from_slice(written),
-                Part::Each(fields) => fields(&mut self.fields(&mut text)),
+                Part::Each(fields) => self.add(&mut text, |added| fields(added)),
             }
         }
         Line { logger: self, level, message, text: Some(text) }
+    }
+
+    /// Adds fields that a function of the user's works out. If it panics, they are lost and the line
+    /// is not.
+    pub(crate) fn add(&self, text: &mut Vec<u8>, add: impl FnOnce(&mut Fields<'_>)) {
+        let start = text.len();
+        if catch_panic(|| add(&mut self.fields(text))).is_err() {
+            text.truncate(start);
+            self.fields(text).add("fields", "panicked while they were worked out");
+        }
     }
 
     /// Where fields are added to a text.

@@ -1,20 +1,19 @@
 use crate::{NOON, Writes, noon};
 use futures_util::future;
 use purlin_endpoint::{
-    Attempts, BoxError, Call as _, CatchPanicLayer, Code, Context, Endpoint, Error, Method,
-    MethodLayer, Notes, Peer, Request, Service, SpanId, Streaming, Trace, TraceId, Verdict,
+    BoxError, CatchPanicLayer, Code, Context, Endpoint, Error, Method, MethodLayer, Peer, Verdict,
     endpoint_fn,
 };
-use purlin_log::{Fields, Level, LogLayer, Logger, Sampling};
+use purlin_log::{Level, LogLayer, Logger};
 use std::{convert::Infallible, future::Future, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 use tower::{ServiceBuilder, ServiceExt as _};
 
-static GREETING: Method = Method::unary("greeter.Greeter", "Greeting").idempotent();
-static GREET_MANY: Method = Method::server_streaming("greeter.Greeter", "GreetMany");
+pub(crate) static GREETING: Method = Method::unary("greeter.Greeter", "Greeting").idempotent();
+pub(crate) static GREET_MANY: Method = Method::server_streaming("greeter.Greeter", "GreetMany");
 
 /// The endpoint with the layer around it, and what the layer has written.
-fn logged<F, Fut, Res, Err>(
+pub(crate) fn logged<F, Fut, Res, Err>(
     method: &'static Method,
     function: F,
 ) -> (impl Endpoint<u32, Response = Res, Error = Err>, Writes)
@@ -34,12 +33,12 @@ where
 }
 
 /// The fields that the layer writes.
-fn fields(writes: &Writes) -> String {
+pub(crate) fn fields(writes: &Writes) -> String {
     let line = writes.line();
     line.split_once("level=").expect("a level").1.to_owned()
 }
 
-async fn millis(millis: u64) {
+pub(crate) async fn millis(millis: u64) {
     sleep(Duration::from_millis(millis)).await;
 }
 
@@ -59,89 +58,6 @@ async fn a_call_is_one_line_with_all_that_is_known_of_it() {
         "info msg=call method=greeter.Greeter/Greeting code=OK took_ms=12.000 \
          peer=127.0.0.1:4711 request_id=abc-1 attempt=2"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_line_has_the_ids_of_its_trace() {
-    let (greet, writes) = logged(&GREETING, |_, _| future::ok::<_, Error>(()));
-    let trace = Trace::new(TraceId::new(0xabc).unwrap(), SpanId::new(0xdef).unwrap());
-    let trace = trace.with_state("x".repeat(10 * 1024));
-    greet.invoke(Context::default().with_trace(trace), 0).await.unwrap();
-    assert!(fields(&writes).ends_with(&format!(" trace_id={:032x} span_id={:016x}", 0xabc, 0xdef)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_that_was_tried_again_says_how_often_whatever_became_of_it() {
-    let (greet, writes) = logged(&GREETING, |context, attempts: u32| {
-        (0..attempts).for_each(|_| context.notes().attempted());
-        future::ok::<_, Error>(())
-    });
-    greet.invoke(Context::default(), 1).await.unwrap();
-    assert!(!fields(&writes).contains("attempts"));
-    greet.invoke(Context::default(), 3).await.unwrap();
-    assert!(fields(&writes).ends_with(" attempts=3"));
-    // Somebody further out reads them.
-    let notes = Notes::open();
-    greet.invoke(Context::default().with_notes(notes.clone()), 2).await.unwrap();
-    assert!(fields(&writes).ends_with(" attempts=2") && notes.attempts() == 2);
-    // It is somebody else who calls, and nobody who reads.
-    greet.invoke(Context::default().with_peer(Peer::Memory), 3).await.unwrap();
-    assert!(!fields(&writes).contains("attempts"));
-
-    let (fail, writes) = logged(&GREETING, |_, _| {
-        let [first, last] = ["first", "last"].map(|text| Error::new(Code::Unavailable, text));
-        future::err::<(), _>(Attempts::keep(vec![first], last))
-    });
-    fail.invoke(Context::default().with_peer(Peer::Memory), 0).await.unwrap_err();
-    assert!(fields(&writes).ends_with(" attempts=2 error=last"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn chosen_fields_of_the_request_stand_before_its_error() {
-    let writes = Writes::default();
-    let log = LogLayer::new(Logger::logfmt(writes.clone())).fields(
-        |request: &Request<u32>, fields: &mut Fields<'_>| {
-            fields.add("n", request.message).add("text", "a b");
-        },
-    );
-    let fail = ServiceBuilder::new()
-        .layer(log)
-        .service(endpoint_fn(|_, _: u32| future::err::<(), _>(Error::new(Code::NotFound, "no"))));
-    fail.invoke(Context::default(), 7).await.unwrap_err();
-    assert!(fields(&writes).ends_with("took_ms=0.000 n=7 text=\"a b\" error=no"));
-}
-
-#[tokio::test]
-async fn notes_call_the_layer_by_its_name() {
-    let (greet, _) = logged(&GREETING, |_, _| future::ok::<_, Error>(()));
-    let notes = Notes::open();
-    greet.invoke(Context::default().with_notes(notes.clone()), 0).await.unwrap();
-    assert_eq!(notes.read()[0].layer, "log");
-}
-
-#[tokio::test(start_paused = true)]
-async fn lines_of_calls_are_alike_if_method_and_code_are() {
-    let writes = Writes::default();
-    let log = Logger::logfmt(writes.clone()).sampling(Sampling::first(1)).unwrap();
-    let greet =
-        ServiceBuilder::new().layer(LogLayer::new(log.clone())).service(endpoint_fn(
-            |_: Context, n: u32| async move {
-                if n > 0 { Ok(n) } else { Err(Error::of(Code::NotFound)) }
-            },
-        ));
-    for method in [&GREETING, &GREET_MANY] {
-        for n in [0, 1, 0, 1] {
-            let _ = greet.invoke(Context::new().with_method(method), n).await;
-        }
-    }
-    assert_eq!((writes.take().len(), log.handle().suppressed()), (4, 4));
-    log.flush().unwrap();
-    assert!(writes.take().iter().any(|line| {
-        line.ends_with(
-            "level=warn msg=\"lines suppressed\" \
-            of=\"call greeter.Greeter Greeting NOT_FOUND\" lines=1\n",
-        )
-    }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,95 +106,6 @@ async fn a_boxed_error_shows_the_causes_below_it() {
     });
     fail.invoke(Context::default(), 0).await.unwrap_err();
     assert!(fields(&writes).ends_with("code=NOT_FOUND took_ms=0.000 error=\"no such name\""));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_is_one_line_when_it_has_ended() {
-    for (breaks, expected) in [
-        (false, "info msg=call method=greeter.Greeter/GreetMany code=OK took_ms=2000.000"),
-        (
-            true,
-            "error msg=call method=greeter.Greeter/GreetMany code=UNAVAILABLE took_ms=2000.000 \
-             error=gone",
-        ),
-    ] {
-        let writes = Writes::default();
-        let mut many = streaming(&writes, breaks);
-        let mut stream = many.ready().await.unwrap().call(request()).await.unwrap();
-        for _ in 0..1000 {
-            assert!(stream.message().await.unwrap().is_some());
-        }
-        assert!(writes.take().is_empty(), "the stream goes on");
-        assert_eq!(stream.message().await.is_err(), breaks);
-        assert_eq!(fields(&writes), expected);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_stream_is_one_line_of_its_whole_time_whichever_side_ends_it() {
-    for (ends, code) in [(true, "OK"), (false, "CANCELLED")] {
-        let expected =
-            format!("info msg=call method=greeter.Greeter/GreetMany code={code} took_ms=2000.000");
-        // A client's: the caller reads to the end, or has had enough after as many messages.
-        let writes = Writes::default();
-        let mut many = streaming(&writes, false);
-        let mut stream = many.ready().await.unwrap().call(request()).await.unwrap();
-        for _ in 0..1000 {
-            assert!(stream.message().await.unwrap().is_some());
-        }
-        if ends {
-            assert!(stream.message().await.unwrap().is_none());
-        }
-        drop(stream);
-        assert_eq!(fields(&writes), expected);
-
-        // A server's: its transport has written the last message, or the peer is gone.
-        let (many, writes) = logged(&GREET_MANY, |_, n| future::ok::<_, Error>(n));
-        let mut request = request();
-        let mut ending = request.open_end().unwrap();
-        many.clone().ready().await.unwrap().call(request).await.unwrap();
-        for _ in 0..1000 {
-            ending.scoped(|| ());
-            millis(2).await;
-        }
-        assert!(writes.take().is_empty(), "the stream goes on");
-        if ends {
-            ending.finish(Ok(()));
-        } else {
-            drop(ending);
-        }
-        assert_eq!(fields(&writes), expected);
-    }
-}
-
-fn request() -> Request<u32> {
-    Request::new(Context::default(), 1000)
-}
-
-/// A thousand messages, one every two milliseconds, as a client's transport would hand them on.
-fn streaming(
-    writes: &Writes,
-    breaks: bool,
-) -> impl Service<Request<u32>, Response = Streaming<u32>, Error = Error> {
-    ServiceBuilder::new()
-        .layer(MethodLayer::new(&GREET_MANY))
-        .layer(LogLayer::new(Logger::logfmt(writes.clone()).clock(noon)))
-        .service_fn(move |mut request: Request<u32>| {
-            let ending = request.claim_end();
-            let messages = futures_util::stream::unfold(0, move |n| async move {
-                match n {
-                    n if n < request.message => {
-                        millis(2).await;
-                        Some((Ok(n), n + 1))
-                    }
-                    n if breaks && n == request.message => {
-                        Some((Err(Error::new(Code::Unavailable, "gone")), n + 1))
-                    }
-                    _ => None,
-                }
-            });
-            future::ok(Streaming::new(messages).ending(ending))
-        })
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,9 +10,11 @@ mod hostile;
 mod layer;
 mod logger;
 mod queue;
+mod said;
 mod secrets;
 #[cfg(feature = "serde")]
 mod serde;
+mod streams;
 
 use std::{
     io,

@@ -19,7 +19,6 @@ use std::{
 use tokio::time::{Instant, timeout};
 
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Dial = dyn Fn(Uri) -> BoxFuture<io::Result<Box<dyn Stream>>> + Send + Sync;
 
 /// One HTTP/2 connection to a server, shared by all its clones and all methods.
 ///
@@ -28,7 +27,9 @@ type Dial = dyn Fn(Uri) -> BoxFuture<io::Result<Box<dyn Stream>>> + Send + Sync;
 /// once, so that a server that is down is not attacked. Errors before anything was sent are
 /// [`unreached`](Error::is_unreached), and their cause names the address.
 ///
-/// The connection is closed when the last clone and the last call are dropped.
+/// The connection is closed when the last clone and the last call are dropped. When the way to
+/// connect has a new [generation](Connect::generation), the next call gets a new connection, and the
+/// old one is closed behind the calls that it has.
 #[derive(Clone)]
 pub struct Channel(Arc<Shared>);
 
@@ -42,7 +43,7 @@ struct Shared {
 #[derive(Clone)]
 struct Options {
     origin: Uri,
-    dial: Arc<Dial>,
+    dial: Arc<dyn Dial>,
     connect_timeout: Duration,
     first_backoff: Duration,
     longest_backoff: Duration,
@@ -52,7 +53,10 @@ struct Options {
 
 enum Link {
     Down,
-    Up(SendRequest<Body>),
+    Up {
+        sender: SendRequest<Body>,
+        generation: u64,
+    },
     /// So many attempts in a row have failed; the next is not made before its time.
     Failed {
         attempts: u32,
@@ -65,6 +69,32 @@ enum Link {
 trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
 
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Stream for T {}
+
+/// A [`Connect`] of any type.
+trait Dial: Send + Sync {
+    fn dial(self: Arc<Self>, origin: Uri) -> BoxFuture<io::Result<Box<dyn Stream>>>;
+    fn generation(&self) -> u64;
+}
+
+impl<C: Connect> Dial for C {
+    fn dial(self: Arc<Self>, origin: Uri) -> BoxFuture<io::Result<Box<dyn Stream>>> {
+        Box::pin(async move {
+            let refused = |why| Err(io::Error::new(io::ErrorKind::Unsupported, why));
+            if origin.scheme() == Some(&uri::Scheme::HTTPS) && !self.is_secure() {
+                return refused("`https` needs a `Connect` that is secure");
+            }
+            let stream = self.connect(&origin).await?;
+            if self.is_secure() && !C::has_chosen_http2(&stream) {
+                return refused("the server has not chosen HTTP/2");
+            }
+            Ok(Box::new(stream) as Box<dyn Stream>)
+        })
+    }
+
+    fn generation(&self) -> u64 {
+        Connect::generation(self)
+    }
+}
 
 /// Why no connection could be made.
 #[derive(Clone, Debug)]
@@ -110,16 +140,9 @@ impl Channel {
 
     /// A channel by any way to connect. The URI is what the server is told as its name.
     pub fn over(connect: impl Connect, origin: Uri) -> Self {
-        let connect = Arc::new(connect);
-        let dial = move |origin: Uri| -> BoxFuture<io::Result<Box<dyn Stream>>> {
-            let connect = connect.clone();
-            Box::pin(
-                async move { Ok(Box::new(connect.connect(&origin).await?) as Box<dyn Stream>) },
-            )
-        };
         Self::of(Options {
             origin,
-            dial: Arc::new(dial),
+            dial: Arc::new(connect),
             connect_timeout: Duration::from_secs(5),
             first_backoff: Duration::from_millis(100),
             longest_backoff: Duration::from_secs(10),
@@ -233,7 +256,11 @@ impl Shared {
     /// What is known of the connection: there is one, none is to be made yet, or one is missing.
     fn known(&self) -> Option<Result<SendRequest<Body>, Error>> {
         match &*self.link() {
-            Link::Up(sender) if !sender.is_closed() => Some(Ok(sender.clone())),
+            Link::Up { sender, generation }
+                if !sender.is_closed() && *generation >= self.options.dial.generation() =>
+            {
+                Some(Ok(sender.clone()))
+            }
             Link::Failed { until, why, .. } if Instant::now() < *until => {
                 Some(Err(why.clone().into()))
             }
@@ -264,9 +291,10 @@ impl Shared {
         if let Some(known) = self.known() {
             return known;
         }
+        let generation = self.options.dial.generation();
         match timeout(self.options.connect_timeout, self.options.connect()).await {
             Ok(Ok(sender)) => {
-                *self.link() = Link::Up(sender.clone());
+                *self.link() = Link::Up { sender: sender.clone(), generation };
                 Ok(sender)
             }
             Ok(Err(error)) => Err(self.failed(error)),
@@ -281,7 +309,7 @@ impl Shared {
         let mut link = self.link();
         let attempts = match &*link {
             Link::Failed { attempts, .. } => attempts.saturating_add(1),
-            Link::Down | Link::Up(_) => 0,
+            Link::Down | Link::Up { .. } => 0,
         };
         let until = Instant::now() + self.options.backoff(attempts, chance());
         *link = Link::Failed { attempts, until, why: why.clone() };
@@ -299,7 +327,7 @@ impl Shared {
 
 impl Options {
     async fn connect(&self) -> io::Result<SendRequest<Body>> {
-        let stream = (self.dial)(self.origin.clone()).await?;
+        let stream = self.dial.clone().dial(self.origin.clone()).await?;
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.timer(TokioTimer::new()).initial_connection_window_size(WINDOW);
         if let Some(interval) = self.ping_interval {

@@ -6,8 +6,9 @@
 
 use crate::{ECHO, Payload};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use purlin_endpoint::{Code, Context, Endpoint as _, Error, Service as _, endpoint_fn};
+use purlin_tracing::{Format, Propagation};
 use purlin_transport_grpc::{Client as GrpcClient, decode_binary};
 use purlin_transport_http::{Body, Client, Router, Server, client, decode, encode};
 use std::convert::Infallible;
@@ -28,6 +29,8 @@ pub type Parser = fn(Vec<u8>) -> BoxFuture<'static, Reading>;
 
 /// Each parser by the name of its corpus.
 pub const ALL: &[(&str, Parser)] = &[
+    ("b3", |bytes| traces("b3", bytes).boxed()),
+    ("baggage", |bytes| traces("baggage", bytes).boxed()),
     ("frames", |bytes| frames(bytes).boxed()),
     ("grpc-message", |bytes| grpc_message(bytes).boxed()),
     ("grpc-timeout", |bytes| grpc_timeout(bytes).boxed()),
@@ -36,6 +39,8 @@ pub const ALL: &[(&str, Parser)] = &[
     ("problem-json", |bytes| problem_json(bytes).boxed()),
     ("query", |bytes| query(bytes).boxed()),
     ("sse", |bytes| sse(bytes).boxed()),
+    ("traceparent", |bytes| traces("traceparent", bytes).boxed()),
+    ("tracestate", |bytes| traces("tracestate", bytes).boxed()),
     ("x-request-timeout-ms", |bytes| http_timeout(bytes).boxed()),
 ];
 
@@ -171,6 +176,29 @@ async fn grpc_message(bytes: Vec<u8>) -> Reading {
     let error = echo.invoke(Context::new(), Payload::default()).await.expect_err("a status");
     assert_eq!(error.code(), Code::NotFound, "{error:#}");
     Reading::of(!error.message().is_empty())
+}
+
+/// What is read of a header, and written again, is read as the same.
+async fn traces(name: &'static str, bytes: Vec<u8>) -> Reading {
+    let Ok(value) = HeaderValue::from_bytes(&bytes) else { return Reading::Unsent };
+    let all = Propagation::w3c().and(Format::B3).and(Format::B3Multi);
+    let mut headers = HeaderMap::new();
+    if name == "tracestate" {
+        let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        headers.insert("traceparent", HeaderValue::from_static(parent));
+    }
+    headers.insert(name, value);
+    let read = all.extract(&headers, Context::new()).expect("never an error");
+    let mut onward = HeaderMap::new();
+    all.inject(&read, &mut onward).expect("never an error");
+    let again = all.extract(&onward, Context::new()).expect("never an error");
+    assert_eq!(again.trace(), read.trace());
+    assert_eq!(again.baggage(), read.baggage());
+    Reading::of(match name {
+        "baggage" => !read.baggage().is_empty(),
+        "tracestate" => read.trace().is_some_and(|trace| trace.state().is_some()),
+        _ => read.trace().is_some(),
+    })
 }
 
 async fn sse(bytes: Vec<u8>) -> Reading {

@@ -36,6 +36,10 @@
 
 pub use purlin_endpoint::*;
 
+#[cfg(feature = "admin")]
+pub use purlin_admin as admin;
+#[cfg(feature = "auth")]
+pub use purlin_auth as auth;
 #[cfg(feature = "balancer")]
 pub use purlin_balancer as balancer;
 #[cfg(feature = "circuitbreaker")]
@@ -48,6 +52,8 @@ pub use purlin_health as health;
 pub use purlin_http_client as http_client;
 #[cfg(feature = "log")]
 pub use purlin_log as log;
+#[cfg(feature = "metrics")]
+pub use purlin_metrics as metrics;
 #[cfg(feature = "ratelimit")]
 pub use purlin_ratelimit as ratelimit;
 #[cfg(feature = "ratelimit-redis")]
@@ -70,6 +76,14 @@ pub use purlin_sd_mdns as sd_mdns;
 pub use purlin_serve as serve;
 #[cfg(feature = "timeout")]
 pub use purlin_timeout as timeout;
+#[cfg(feature = "tls")]
+pub use purlin_tls as tls;
+#[cfg(feature = "tracing")]
+pub use purlin_tracing as tracing;
+#[cfg(feature = "tracing-otlp")]
+pub use purlin_tracing_otlp as tracing_otlp;
+#[cfg(feature = "tracing-zipkin")]
+pub use purlin_tracing_zipkin as tracing_zipkin;
 #[cfg(feature = "transport-grpc")]
 pub use purlin_transport_grpc as transport_grpc;
 #[cfg(feature = "transport-http")]

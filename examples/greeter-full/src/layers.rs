@@ -1,20 +1,28 @@
 //! The layers around each method, with a reason for each. The first is the outermost.
 
+use greeter_full::{
+    access::{Verifier, rules},
+    telemetry::Telemetry,
+};
 use purlin::{
-    Backoff, Endpoint, Error, Inspect, Invalid, Method, MethodLayer,
+    Backoff, Endpoint, Error, Inspect, Method, MethodLayer,
+    admin::{FaultsLayer, Watch, WatchLayer},
+    auth::{AuthLayer, Authenticate as _, rbac::RbacLayer},
     circuitbreaker::{CircuitBreaker, CircuitBreakerLayer},
     concurrency::{AdaptiveLimit, ConcurrencyLayer, ConcurrencyLimit},
     log::LogLayer,
+    metrics::MetricsLayer,
     ratelimit::{RateLimit, RateLimitLayer},
     retry::{Retry, RetryLayer},
     timeout::{Timeout, TimeoutLayer},
+    tracing::TracingLayer,
 };
-use std::{sync::Arc, time::Duration};
+use std::{error, path::Path, sync::Arc, time::Duration};
 use tower::ServiceBuilder;
 
 /// What a user may change.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
+pub(crate) struct Settings<'a> {
     /// How many calls one address may make in a second.
     pub(crate) rate: f64,
     /// The longest that a call may take.
@@ -23,15 +31,25 @@ pub(crate) struct Settings {
     pub(crate) attempt_timeout: Duration,
     /// How long a breaker that has opened leaves the greeter in peace.
     pub(crate) open_for: Duration,
+    /// The file with the rules, if there are any.
+    pub(crate) policy: Option<&'a Path>,
 }
 
 /// One layer of each kind: all methods share them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Layers {
-    log: LogLayer,
-    timeout: TimeoutLayer,
+    pub(crate) watch: WatchLayer,
+    pub(crate) faults: FaultsLayer,
+    incoming: TracingLayer,
+    lines: LogLayer,
+    metrics: MetricsLayer,
     rate: RateLimitLayer,
+    auth: AuthLayer<Verifier>,
+    pub(crate) rules: RbacLayer,
     room: ConcurrencyLayer,
+    timeout: TimeoutLayer,
+    outgoing: TracingLayer,
+    asked: MetricsLayer,
     breaker: CircuitBreakerLayer,
     retry: RetryLayer,
     attempt: TimeoutLayer,
@@ -43,16 +61,28 @@ impl Layers {
     /// # Errors
     ///
     /// If a setting makes no sense.
-    pub(crate) fn new(log: LogLayer, settings: Settings) -> Result<Self, Invalid> {
+    pub(crate) fn new(
+        telemetry: &Telemetry,
+        verifier: Verifier,
+        settings: Settings<'_>,
+    ) -> Result<Self, Box<dyn error::Error>> {
         let by_address = RateLimit::per_second(settings.rate)
             // A page that loads makes several calls at once.
             .burst((settings.rate * 2.0).ceil().max(1.0) as u32)
             .by(|context| Some(context.peer()?.address()?.ip().into()));
         Ok(Self {
-            log,
-            timeout: Timeout::new(settings.timeout).layer()?,
+            watch: Watch::new().layer()?,
+            faults: FaultsLayer::new(),
+            incoming: TracingLayer::server(&telemetry.tracer),
+            lines: telemetry.lines.clone(),
+            metrics: telemetry.metrics.clone(),
             rate: by_address.layer()?,
+            auth: verifier.layer(),
+            rules: rules(settings.policy)?,
             room: ConcurrencyLimit::new(AdaptiveLimit::gradient()).layer()?,
+            timeout: Timeout::new(settings.timeout).layer()?,
+            outgoing: TracingLayer::client(&telemetry.tracer),
+            asked: MetricsLayer::new(telemetry.registry.clone()).client(),
             breaker: CircuitBreaker::new()
                 // Half of the last calls failed: it is not worth asking.
                 .failure_rate(0.5)
@@ -80,10 +110,22 @@ impl Layers {
         ServiceBuilder::new()
             // Those further in know what is called, and when its stream ends.
             .layer(MethodLayer::new(method))
+            // The page shows the last calls, with all that stands further in.
+            .layer(self.watch.clone())
+            // Lines and exemplars further in show the trace.
+            .layer(self.incoming.clone())
             // One line for each call, refused ones too.
-            .layer(self.log.clone())
+            .layer(self.lines.clone())
+            // How many there are, how they end and how long they take.
+            .layer(self.metrics.clone())
+            // What the page injects is seen by all of these.
+            .layer(self.faults.clone())
             // Who calls too often is told when to come back, before it costs more than a look.
             .layer(self.rate.clone())
+            // Who calls …
+            .layer(self.auth.clone())
+            // … and may they: from here on nobody has to ask.
+            .layer(self.rules.clone())
             // More calls than there is room for would make all of them slow.
             .layer(self.room.clone())
             // No call takes longer than this, whatever the caller says; those further in see it.
@@ -103,24 +145,32 @@ impl Layers {
     {
         ServiceBuilder::new()
             .layer(MethodLayer::new(method))
+            // One span for all attempts together.
+            .layer(self.outgoing.clone())
+            .layer(self.asked.clone())
             // A greeter that keeps failing is left in peace. It is outside of the retries: a call
             // has one vote, and a refusal is not repeated.
             .layer(self.breaker.clone())
             // What may be repeated is, within a budget, so that a bad moment is not seen.
             .layer(self.retry.clone())
+            // One span for each attempt, with its number: this is the one that the greeter sees.
+            .layer(self.outgoing.clone())
             // An attempt that hangs leaves time for another.
             .layer(self.attempt.clone())
             .service(inner)
     }
 
-    /// What the debug port shows.
-    pub(crate) fn inspected(&self) -> Vec<Arc<dyn Inspect>> {
-        vec![
-            Arc::new(self.timeout.handle()),
+    /// What the page shows of a method, the outermost first.
+    pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 8] {
+        [
+            Arc::new(self.metrics.handle()),
+            Arc::new(self.faults.handle()),
             Arc::new(self.rate.handle()),
+            Arc::new(self.rules.handle()),
             Arc::new(self.room.handle()),
-            Arc::new(self.breaker.handle()),
+            Arc::new(self.timeout.handle()),
             Arc::new(self.retry.handle()),
+            Arc::new(self.breaker.handle()),
         ]
     }
 }

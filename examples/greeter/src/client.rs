@@ -14,6 +14,7 @@ use purlin::{
     circuitbreaker::CircuitBreaker,
     http_client::HttpClient,
     log::{Level, LogLayer, Logger},
+    metrics::{MetricsLayer, Registry},
     retry::Retry,
     sd::Endpoints,
     timeout::Timeout,
@@ -111,6 +112,7 @@ impl Greeter {
                 .log_level
                 .map_or_else(Logger::discard, |level| Logger::logfmt(io::stderr()).level(level)),
         );
+        let metrics = MetricsLayer::new(Registry::new()).client();
         let timeout = Timeout::new(Duration::from(config.timeout)).layer()?;
         let (breaker, retry) = (CircuitBreaker::new().layer()?, Retry::attempts(3).layer()?);
 
@@ -130,8 +132,8 @@ impl Greeter {
         let many = balancer.endpoint(|instance: &Instance| instance.greet_many.clone());
         let (one, many) = (reaching(&breaker, &retry, one), reaching(&breaker, &retry, many));
         Ok(Self {
-            greeting: BoxEndpoint::new(observed(&GREETING, &log, &timeout, one)),
-            greet_many: BoxEndpoint::new(observed(&GREET_MANY, &log, &timeout, many)),
+            greeting: BoxEndpoint::new(observed(&GREETING, &log, &metrics, &timeout, one)),
+            greet_many: BoxEndpoint::new(observed(&GREET_MANY, &log, &metrics, &timeout, many)),
         })
     }
 
@@ -153,14 +155,15 @@ impl Greeter {
 
 /// Makes what calls the instance at this address; it connects when it is first called.
 fn connect(http: bool, address: &str) -> Result<Instance, Error> {
-    let uri = format!("http://{address}").parse().map_err(Error::internal)?;
-    let channel = Channel::new(uri);
-    let greet_many = BoxEndpoint::new(transport::grpc::greet_many(channel.clone()));
+    let origin = format!("http://{address}");
+    let channel = Channel::new(origin.parse().map_err(Error::internal)?);
+    let greet_many =
+        BoxEndpoint::new(transport::grpc::greet_many(channel.clone(), transport::nothing));
     let greeting = if http {
-        let greeting = transport::http::greeting(HttpClient::new(), address);
+        let greeting = transport::http::greeting(HttpClient::new(), &origin, transport::nothing);
         BoxEndpoint::new(greeting.map_err(Error::internal)?)
     } else {
-        BoxEndpoint::new(transport::grpc::greeting(channel))
+        BoxEndpoint::new(transport::grpc::greeting(channel, transport::nothing))
     };
     Ok(Instance { greeting, greet_many })
 }

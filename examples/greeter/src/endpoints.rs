@@ -3,8 +3,8 @@
 use crate::service::{Greeter, GreeterError};
 use purlin::{
     BoxEndpoint, Code, Endpoint, Error, Method, MethodLayer, Streaming,
-    circuitbreaker::CircuitBreakerLayer, endpoint_fn, log::LogLayer, retry::RetryLayer,
-    timeout::TimeoutLayer,
+    circuitbreaker::CircuitBreakerLayer, endpoint_fn, log::LogLayer, metrics::MetricsLayer,
+    retry::RetryLayer, timeout::TimeoutLayer,
 };
 use std::sync::Arc;
 use tower::ServiceBuilder;
@@ -61,7 +61,12 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Wraps a service's methods.
-    pub fn new(greeter: impl Greeter, log: &LogLayer, timeout: &TimeoutLayer) -> Self {
+    pub fn new(
+        greeter: impl Greeter,
+        log: &LogLayer,
+        metrics: &MetricsLayer,
+        timeout: &TimeoutLayer,
+    ) -> Self {
         let greeter = Arc::new(greeter);
         let (one, many, well) = (greeter.clone(), greeter.clone(), greeter);
         let health = endpoint_fn(move |_, ()| {
@@ -85,8 +90,8 @@ impl Endpoints {
         Self {
             // Health is asked every few seconds: a line each time would drown the others.
             health: BoxEndpoint::new(health.of(&HEALTH)),
-            greeting: BoxEndpoint::new(observed(&GREETING, log, timeout, greeting)),
-            greet_many: BoxEndpoint::new(observed(&GREET_MANY, log, timeout, greet_many)),
+            greeting: BoxEndpoint::new(observed(&GREETING, log, metrics, timeout, greeting)),
+            greet_many: BoxEndpoint::new(observed(&GREET_MANY, log, metrics, timeout, greet_many)),
         }
     }
 }
@@ -95,6 +100,7 @@ impl Endpoints {
 pub fn observed<Req, S>(
     method: &'static Method,
     log: &LogLayer,
+    metrics: &MetricsLayer,
     timeout: &TimeoutLayer,
     inner: S,
 ) -> impl Endpoint<Req, Response = S::Response, Error = Error> + use<Req, S>
@@ -107,6 +113,8 @@ where
         .layer(MethodLayer::new(method))
         // One line for each call, refused ones too.
         .layer(log.clone())
+        // How many there are, how they end and how long they take.
+        .layer(metrics.clone())
         // No call takes longer than this, whatever the caller says.
         .layer(timeout.clone())
         .service(inner)

@@ -10,11 +10,15 @@ use greeter::{
     transport,
 };
 use purlin::{
+    Carrier, Context,
     health::Health,
     log::{Format, Level, LogLayer, Logger},
+    metrics::{MetricsLayer, Registry, Scrape},
     run::Group,
     serve::Server,
     timeout::Timeout,
+    tracing::Propagation,
+    transport_http::Router,
 };
 use std::{
     error::Error,
@@ -35,7 +39,7 @@ struct Config {
     /// Where gRPC is served.
     #[arg(long, env = "GREETER_GRPC_ADDR", default_value = "127.0.0.1:9120")]
     grpc_addr: String,
-    /// Where /livez and /readyz are served. Others should not reach it.
+    /// Where /livez, /readyz and /metrics are served. Others should not reach it.
     #[arg(long, env = "GREETER_DEBUG_ADDR", default_value = "127.0.0.1:9100")]
     debug_addr: String,
     /// Where it registers: memory, mdns, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
@@ -78,15 +82,21 @@ async fn main() -> ExitCode {
 
 async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let log = Logger::new(config.log_format, io::stderr()).level(config.log_level);
-    let health = Health::new();
+    let (health, registry) = (Health::new(), Registry::new());
 
     // The onion, from the inside out: service, endpoints, transports.
     let timeout = Timeout::new(config.timeout.into()).layer()?;
     let lines = LogLayer::new(log.clone());
-    let endpoints = Endpoints::new(Polite { delay: config.delay.into() }, &lines, &timeout);
-    let http = transport::http::router(&endpoints, lines.uncalled());
-    let grpc = transport::grpc::server(&endpoints, lines.uncalled())?.health(health.subscribe());
-    let debug = health.service();
+    let metrics = MetricsLayer::new(registry.clone());
+    let service = Polite { delay: config.delay.into() };
+    let endpoints = Endpoints::new(service, &lines, &metrics, &timeout);
+    // Lines show the trace that a caller is in.
+    let traced =
+        |carrier: &dyn Carrier, context: Context| Propagation::w3c().extract(carrier, context);
+    let http = transport::http::router(&endpoints, traced, lines.uncalled());
+    let grpc = transport::grpc::server(&endpoints, traced, lines.uncalled())?;
+    let grpc = grpc.health(health.subscribe());
+    let debug = Router::new().get("/metrics", Scrape::new(registry)).fallback(health.service());
 
     // Every port is bound before anything is served, so that a taken one stops the start.
     let http_port = bind("--http-addr", &config.http_addr).await?;

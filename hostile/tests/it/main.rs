@@ -1,6 +1,7 @@
 //! Attacks on the server, in memory where time has to stand still, and on sockets.
 
 mod attacks;
+mod authorization;
 mod corpus;
 mod deadlines;
 mod differential;
@@ -9,5 +10,6 @@ mod failover;
 mod frames;
 mod healthy;
 mod target;
+mod tracing;
 mod vectors;
 mod world;

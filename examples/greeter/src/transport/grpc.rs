@@ -4,7 +4,7 @@ use crate::endpoints::{
     Endpoints, GREET_MANY, GREETING, GreetManyRequest, GreetingReply, GreetingRequest,
 };
 use purlin::{
-    Context, Endpoint, Error, Invalid, Streaming,
+    Carrier, Context, Endpoint, Error, Invalid, Streaming,
     transport_grpc::{Channel, Client, Server},
 };
 
@@ -17,20 +17,22 @@ mod pb {
 /// `greeter.proto`, compiled.
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/greeter.bin"));
 
-/// All methods, and what reflection shows of them. Errors go to `log` as well, which sees those that
-/// no layer has seen.
+/// All methods, and what reflection shows of them. What goes with a call is read by `extract`;
+/// errors go to `log` as well, which sees those that no layer has seen.
 ///
 /// # Errors
 ///
 /// If the descriptors of the build are broken.
 pub fn server(
     endpoints: &Endpoints,
+    extract: impl Fn(&dyn Carrier, Context) -> Result<Context, Error> + Send + Sync + 'static,
     log: impl Fn(&Context, &Error) + Send + Sync + 'static,
 ) -> Result<Server, Invalid> {
     let Endpoints { greeting, greet_many, .. } = endpoints.clone();
     Server::new()
         .unary(&GREETING, greeting, decode_greeting, encode_reply)
         .server_streaming(&GREET_MANY, greet_many, decode_many, encode_reply)
+        .before(move |context, metadata| extract(metadata, context))
         .error_handler(log)
         .reflection(DESCRIPTORS)
 }
@@ -47,9 +49,10 @@ fn encode_reply(reply: GreetingReply) -> Result<pb::GreetingReply, Error> {
     Ok(pb::GreetingReply { greeting: reply.greeting })
 }
 
-/// Calls [`GREETING`] elsewhere.
+/// Calls [`GREETING`] elsewhere. What goes with a call is written by `inject`.
 pub fn greeting(
     channel: Channel,
+    inject: impl Fn(&Context, &mut dyn Carrier) -> Result<(), Error> + Send + Sync + 'static,
 ) -> impl Endpoint<GreetingRequest, Response = GreetingReply, Error = Error> {
     Client::unary(
         channel,
@@ -57,11 +60,13 @@ pub fn greeting(
         |request: GreetingRequest| Ok(pb::GreetingRequest { name: request.name }),
         |reply: pb::GreetingReply| Ok(GreetingReply { greeting: reply.greeting }),
     )
+    .before(move |context, metadata| inject(context, metadata))
 }
 
-/// Calls [`GREET_MANY`] elsewhere.
+/// Calls [`GREET_MANY`] elsewhere. What goes with a call is written by `inject`.
 pub fn greet_many(
     channel: Channel,
+    inject: impl Fn(&Context, &mut dyn Carrier) -> Result<(), Error> + Send + Sync + 'static,
 ) -> impl Endpoint<GreetManyRequest, Response = Streaming<GreetingReply>, Error = Error> {
     Client::server_streaming(
         channel,
@@ -71,4 +76,5 @@ pub fn greet_many(
         },
         |reply: pb::GreetingReply| Ok(GreetingReply { greeting: reply.greeting }),
     )
+    .before(move |context, metadata| inject(context, metadata))
 }

@@ -4,19 +4,23 @@ use crate::endpoints::{Endpoints, GREETING, GreetingReply, GreetingRequest, HEAL
 use http::Method;
 use http_body::Body as _;
 use purlin::{
-    Context, Endpoint, Error, Invalid,
+    Carrier, Context, Endpoint, Error, Invalid,
     http_client::HttpClient,
     transport_http::{Body, Client, Router, Server, client, decode, encode},
 };
 
-/// All routes. Errors go to `log` as well, which sees those that no layer has seen.
+/// All routes. What goes with a call is read by `extract`; errors go to `log` as well, which sees
+/// those that no layer has seen.
 pub fn router(
     endpoints: &Endpoints,
+    extract: impl Fn(&dyn Carrier, Context) -> Result<Context, Error> + Send + Sync + 'static,
     log: impl Fn(&Context, &Error) + Clone + Send + Sync + 'static,
 ) -> Router {
     let Endpoints { health, greeting, .. } = endpoints.clone();
     let health = Server::new(health, decode_nothing, encode::json).method(&HEALTH);
-    let greeting = Server::new(greeting, decode_greeting, encode::json).method(&GREETING);
+    let greeting = Server::new(greeting, decode_greeting, encode::json)
+        .method(&GREETING)
+        .before(move |context, head| extract(&head.headers, context));
     Router::new()
         .get("/health", health.error_handler(log.clone()))
         .get("/greeting", greeting.error_handler(log))
@@ -42,16 +46,20 @@ fn without_body(request: &http::Request<Body>) -> Result<(), Error> {
     }
 }
 
-/// Calls [`GREETING`] of the greeter at this address.
+/// Calls [`GREETING`] of the greeter at this origin, as in `http://127.0.0.1:9110`. What goes with a call is written by `inject`.
 ///
 /// # Errors
 ///
-/// If the address is not one that can stand in a URI.
-pub fn greeting(
+/// If the origin is none.
+pub fn greeting<F>(
     http: HttpClient,
-    address: &str,
-) -> Result<impl Endpoint<GreetingRequest, Response = GreetingReply, Error = Error> + use<>, Invalid>
+    origin: &str,
+    inject: F,
+) -> Result<impl Endpoint<GreetingRequest, Response = GreetingReply, Error = Error> + use<F>, Invalid>
+where
+    F: Fn(&Context, &mut dyn Carrier) -> Result<(), Error> + Send + Sync + 'static,
 {
-    let uri = format!("http://{address}/greeting");
-    Client::new(http, Method::GET, uri, client::encode::query, client::decode::json)
+    let uri = format!("{origin}/greeting");
+    let client = Client::new(http, Method::GET, uri, client::encode::query, client::decode::json)?;
+    Ok(client.before(move |context, head| inject(context, &mut head.headers)))
 }

@@ -27,16 +27,18 @@ async fn sigterm_under_load_loses_no_call_and_ends_in_time() {
     deaf.write_all(&never_reading()).unwrap();
 
     let mut calls = Vec::new();
-    let address = greeter.http.to_string();
+    let address = greeter.http;
+    let origin = format!("http://{address}");
     let channel = Channel::new(format!("http://{}", greeter.grpc).parse().unwrap());
     for n in 0..IN_FLIGHT {
         let request = GreetingRequest { name: format!("caller {n}") };
         let context = Context::new();
         calls.push(if n % 2 == 0 {
-            let endpoint = transport::http::greeting(HttpClient::new(), &address).unwrap();
+            let endpoint =
+                transport::http::greeting(HttpClient::new(), &origin, transport::nothing).unwrap();
             tokio::spawn(async move { endpoint.invoke(context, request).await })
         } else {
-            let endpoint = transport::grpc::greeting(channel.clone());
+            let endpoint = transport::grpc::greeting(channel.clone(), transport::nothing);
             tokio::spawn(async move { endpoint.invoke(context, request).await })
         });
     }
@@ -55,7 +57,7 @@ async fn sigterm_under_load_loses_no_call_and_ends_in_time() {
     // The stream that nobody reads holds it up to the end, and not for longer.
     assert!(took >= DRAIN, "it took {took:?} to stop");
     assert!(took <= DRAIN + Duration::from_millis(100), "it took {took:?} to stop");
-    assert!(TcpStream::connect(&address).is_err(), "nothing listens any more");
+    assert!(TcpStream::connect(address).is_err(), "nothing listens any more");
     drop((half, idle, deaf));
 }
 

@@ -2,6 +2,7 @@
 
 mod consul;
 mod drain;
+mod etcd;
 mod faults;
 mod foreign;
 mod process;

@@ -40,14 +40,14 @@ fn lists(file: &Path, http: SocketAddr, grpc: SocketAddr) -> bool {
 }
 
 /// A client that makes so many calls, of which the first ones have been answered.
-struct Calling {
+pub(crate) struct Calling {
     client: Killed,
     answers: BufReader<ChildStdout>,
     answered: usize,
 }
 
 impl Calling {
-    fn start(registry: &str, transport: &str, count: &str) -> Self {
+    pub(crate) fn start(registry: &str, transport: &str, count: &str) -> Self {
         let mut client = client();
         client.args(["--registry", registry, "--transport", transport]);
         client.args(["--count", count, "--every", "20ms"]);
@@ -57,7 +57,7 @@ impl Calling {
         Self { client, answers, answered: 0 }
     }
 
-    fn answered(&mut self, count: usize) {
+    pub(crate) fn answered(&mut self, count: usize) {
         while self.answered < count {
             let mut line = String::new();
             self.answers.read_line(&mut line).unwrap();
@@ -67,7 +67,7 @@ impl Calling {
     }
 
     /// Waits for the rest of the answers, and returns how many there were and what was complained of.
-    fn end(mut self) -> (usize, String) {
+    pub(crate) fn end(mut self) -> (usize, String) {
         let rest = self.answers.by_ref().lines().map(Result::unwrap);
         let answered = self.answered + rest.filter(|line| line == "Hello, Ann!").count();
         let mut said = String::new();
@@ -76,7 +76,7 @@ impl Calling {
     }
 }
 
-fn calls(lines: &str) -> usize {
+pub(crate) fn calls(lines: &str) -> usize {
     lines.matches("msg=call").count()
 }
 

@@ -12,6 +12,7 @@ use purlin::{
     circuitbreaker::CircuitBreaker,
     http_client::HttpClient,
     log::{LogLayer, Logger},
+    metrics::{MetricsLayer, Registry},
     retry::{Retry, RetryHandle},
     sd::{Endpoints, Instance},
     timeout::Timeout,
@@ -48,7 +49,8 @@ impl Load {
         let timeout = Timeout::new(Duration::from_secs(5)).layer().unwrap();
         let one = reaching(&breaker, &retry, balancer.endpoint(Greeting::clone));
         let log = LogLayer::new(Logger::discard());
-        let greeting = BoxEndpoint::new(observed(&GREETING, &log, &timeout, one));
+        let metrics = MetricsLayer::new(Registry::new()).client();
+        let greeting = BoxEndpoint::new(observed(&GREETING, &log, &metrics, &timeout, one));
         let (end, ended) = watch::channel(false);
         let calling = tokio::spawn(call(greeting, a_second, ended));
         Self { end, calling, retries: retry.handle() }
@@ -88,13 +90,14 @@ async fn call(
 }
 
 fn http(instance: &Instance) -> Result<Greeting, Error> {
-    let greeting = transport::http::greeting(HttpClient::new(), &instance.address);
+    let origin = format!("http://{}", instance.address);
+    let greeting = transport::http::greeting(HttpClient::new(), &origin, transport::nothing);
     Ok(BoxEndpoint::new(greeting.map_err(Error::internal)?))
 }
 
 fn grpc(instance: &Instance) -> Result<Greeting, Error> {
     let uri = format!("http://{}", instance.address).parse().map_err(Error::internal)?;
-    Ok(BoxEndpoint::new(transport::grpc::greeting(Channel::new(uri))))
+    Ok(BoxEndpoint::new(transport::grpc::greeting(Channel::new(uri), transport::nothing)))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,12 +48,14 @@ impl Balance {
         Self::by(Rule::PeakEwma)
     }
 
-    /// The one with fewer calls in flight of two that are drawn, weights considered.
+    /// The one with fewer calls in flight of two that are drawn, weights considered. One that fails
+    /// counts as busy for a while, however quick it is about it.
     pub fn least_request() -> Self {
         Self::by(Rule::LeastRequest)
     }
 
-    /// Each in turn, whatever its weight.
+    /// Each in turn, whatever its weight. One that fails keeps its turn until it is
+    /// [taken out](Self::ejection).
     pub fn round_robin() -> Self {
         Self::by(Rule::RoundRobin)
     }

@@ -62,24 +62,39 @@ async fn one_that_never_answers_is_taken_out_by_the_calls_whose_time_is_over() {
     assert_eq!(world.seen()["10.0.0.3:1"], 5);
 }
 
-#[tokio::test(start_paused = true)]
-async fn bad_ones_that_may_not_be_taken_out_get_no_calls_by_failing_at_once() {
-    let world = world(5).await;
-    instances(5).for_each(|it| world.set(&it.id, Does { takes: MS * 10, ..Does::default() }));
-    // Only one of the three may be out by default.
-    let bad = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
-    bad.iter().for_each(|id| world.set(id, BAD));
-    let balancer = world.balance(Balance::default()).await;
+/// As many calls, one each millisecond: some ten are in flight.
+async fn stream_of_calls(balancer: &Balancer<Called>, count: usize) {
     let mut running = JoinSet::new();
-    for _ in 0..10_000 {
-        let service = method(&balancer);
+    for _ in 0..count {
+        let service = method(balancer);
         running.spawn(async move { ask(&service).await });
-        // sleeps: time is paused, and some ten calls are in flight.
+        // sleeps: time is paused.
         sleep(MS).await;
     }
     running.join_all().await;
-    let seen = world.seen();
-    assert!(bad.iter().map(|id| seen[*id]).sum::<u64>() <= 50, "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_ones_that_may_not_be_taken_out_get_no_calls_by_failing_at_once() {
+    for balance in [Balance::default(), Balance::least_request()] {
+        let world = world(5).await;
+        let well = Does { takes: MS * 10, ..Does::default() };
+        instances(5).for_each(|it| world.set(&it.id, well));
+        // Only one of the three may be out by default.
+        let bad = ["10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"];
+        bad.iter().for_each(|id| world.set(id, BAD));
+        let balancer = world.balance(balance).await;
+        stream_of_calls(&balancer, 10_000).await;
+        let seen = world.seen();
+        assert!(bad.iter().map(|id| seen[*id]).sum::<u64>() <= 50, "{seen:?}");
+        // They are given another chance, and take it.
+        bad.iter().for_each(|id| world.set(id, well));
+        stream_of_calls(&balancer, 60_000).await;
+        world.seen();
+        stream_of_calls(&balancer, 10_000).await;
+        let seen = world.seen();
+        assert!(bad.iter().all(|id| seen[*id] >= 1_000), "{seen:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

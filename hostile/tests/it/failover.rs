@@ -168,8 +168,8 @@ struct Outcome {
     knowingly: u64,
 }
 
-/// Calls for ten minutes through what a client has, all of it as it is by default.
-async fn failover(seed: u64) -> Outcome {
+/// Calls for ten minutes through what a client has, all but the balance as it is by default.
+async fn failover(balance: Balance, seed: u64) -> Outcome {
     fastrand::seed(seed);
     let world = Arc::new(World::default());
     (0..5).for_each(|index| world.register(index));
@@ -180,7 +180,7 @@ async fn failover(seed: u64) -> Outcome {
         let (world, index) = (called.clone(), instance.address.parse().map_err(Error::internal)?);
         Ok(BoxEndpoint::new(endpoint_fn(move |_: Context, ()| world.clone().call(index))))
     });
-    let balancer = Balance::default().over(endpoints).unwrap();
+    let balancer = balance.over(endpoints).unwrap();
     let retry = Retry::attempts(3).attempt_timeout(Duration::from_millis(250)).layer().unwrap();
     let repeats = retry.handle();
     let service = ServiceBuilder::new()
@@ -219,8 +219,9 @@ async fn failover(seed: u64) -> Outcome {
 
 #[tokio::test(start_paused = true)]
 async fn two_of_five_instances_may_fail_in_any_way_for_ten_minutes() {
-    for seed in [5, 50, 5000] {
-        let outcome = failover(seed).await;
+    let balances = [Balance::default(), Balance::least_request()];
+    for (balance, seed) in balances.iter().flat_map(|it| [5, 50, 5000].map(|seed| (it, seed))) {
+        let outcome = failover(balance.clone(), seed).await;
         println!("seed {seed}: {outcome:?}");
         assert!(outcome.in_vain > 50, "the faults are felt: seed {seed}: {outcome:?}");
         let (failed, knowingly) = (f64::from(outcome.failed), outcome.knowingly as f64);

@@ -29,12 +29,16 @@ mod keys;
 mod refused;
 mod roca;
 mod sign;
+#[cfg(test)]
+mod vectors;
 mod verify;
 
 pub use algorithm::{Algorithm, Unsupported};
 pub use claims::Claims;
 pub use config::Jwt;
 pub use key::{BadKey, Key};
+#[cfg(feature = "oidc")]
+pub(crate) use keys::Missing;
 pub use keys::{KeySet, Keys};
 pub use refused::Refused;
 pub use sign::{Sign, SignLayer, SigningKey};

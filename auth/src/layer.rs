@@ -7,10 +7,10 @@ use std::{
     task::{Context as Task, Poll},
 };
 
-/// Finds out who makes a call.
+/// Finds out who makes a call; in a client, what is shown for that.
 pub trait Authenticate: Send + Sync + 'static {
     /// Adds a [`Principal`](crate::Principal) to the context of a call, and whatever else is known
-    /// of its caller, or refuses the call.
+    /// of its caller, or refuses the call. In a client it adds [`Credentials`](crate::Credentials).
     fn authenticate(self: &Arc<Self>, context: Context) -> Authenticating;
 
     /// The layer that refuses the calls of callers who are not known.

@@ -19,6 +19,7 @@
 //!
 //! - `basic`: users and passwords, with argon2 hashes.
 //! - `jwt`: tokens, verified and signed.
+//! - `oidc`: keys of issuers over HTTPS, and tokens of our own.
 //! - `rbac`: who may call what, by rules.
 //! - `serde`: reads and writes the configurations.
 
@@ -29,6 +30,8 @@ mod credentials;
 pub mod jwt;
 #[cfg(any(feature = "basic", feature = "jwt"))]
 mod layer;
+#[cfg(feature = "oidc")]
+pub mod oidc;
 mod principal;
 #[cfg(feature = "rbac")]
 pub mod rbac;

@@ -29,33 +29,60 @@ struct Set<'a> {
     keys: Vec<&'a RawValue>,
 }
 
+impl Jwk {
+    fn read(json: &str) -> Result<Self, BadKey> {
+        serde_json::from_str(json)
+            .map_err(|_| BadKey::Invalid("its members are not those of a key"))
+    }
+
+    /// Whether it says nothing else than that it is for verifying signatures.
+    fn verifies(&self) -> bool {
+        self.usage.as_deref().is_none_or(|usage| usage == "sig")
+            && self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"))
+    }
+}
+
 /// The keys of a document, or why one of them can't be used.
-pub(crate) fn set(json: &[u8]) -> Result<Vec<Result<Key, BadKey>>, BadKey> {
-    json::check(json).map_err(|_| BadKey::Invalid("the document is not one JSON object"))?;
-    let set: Set<'_> = serde_json::from_slice(json)
+pub(crate) fn set(json: &str) -> Result<Vec<Result<Key, BadKey>>, BadKey> {
+    check(json)?;
+    let set: Set<'_> = serde_json::from_str(json)
         .map_err(|_| BadKey::Invalid("the document has no array of keys"))?;
-    Ok(set.keys.into_iter().map(|key| read(key.get().as_bytes())).collect())
+    let keys: Vec<_> = set.keys.into_iter().map(|key| Jwk::read(key.get())).collect();
+    // A key that can't be used has a name all the same, by which it could be meant.
+    let named = keys.iter().flatten().filter(|key| key.verifies());
+    distinct(named.filter_map(|key| key.kid.as_deref()))?;
+    Ok(keys.into_iter().map(|key| usable(&key?)).collect())
 }
 
 /// One key.
-pub(crate) fn key(json: &[u8]) -> Result<Key, BadKey> {
-    json::check(json).map_err(|_| BadKey::Invalid("it is not one JSON object"))?;
-    read(json)
+pub(crate) fn key(json: &str) -> Result<Key, BadKey> {
+    check(json)?;
+    usable(&Jwk::read(json)?)
 }
 
-fn read(json: &[u8]) -> Result<Key, BadKey> {
-    let jwk: Jwk = serde_json::from_slice(json)
-        .map_err(|_| BadKey::Invalid("its members are not those of a key"))?;
-    if jwk.usage.as_deref().is_some_and(|usage| usage != "sig")
-        || jwk.key_ops.as_ref().is_some_and(|ops| !ops.iter().any(|op| op == "verify"))
-    {
+/// Finds out that no name comes twice.
+pub(crate) fn distinct<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), BadKey> {
+    let mut ids: Vec<&str> = ids.collect();
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(BadKey::Invalid("two keys have the same name"));
+    }
+    Ok(())
+}
+
+fn check(json: &str) -> Result<(), BadKey> {
+    json::check(json.as_bytes()).map_err(|_| BadKey::Invalid("it is not one JSON object"))
+}
+
+fn usable(jwk: &Jwk) -> Result<Key, BadKey> {
+    if !jwk.verifies() {
         return Err(BadKey::Invalid("it is not for verifying signatures"));
     }
     let algorithm = match &jwk.alg {
         Some(name) => Some(name.parse::<Algorithm>().map_err(BadKey::Unsupported)?),
         None => None,
     };
-    let key = Key { id: jwk.kid.clone(), algorithm, material: material(&jwk)? };
+    let key = Key { id: jwk.kid.clone(), algorithm, material: material(jwk)? };
     match algorithm {
         Some(algorithm) if !key.fits(algorithm) => {
             Err(BadKey::Invalid("it does not fit its algorithm"))

@@ -57,7 +57,7 @@ impl Key {
     ///
     /// If it is none, is not for signatures, is not supported, or is too weak.
     pub fn jwk(json: &str) -> Result<Self, BadKey> {
-        jwk::key(json.as_bytes())
+        jwk::key(json)
     }
 
     /// Names the key: tokens that name another one are not verified with it.

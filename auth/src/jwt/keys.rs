@@ -29,11 +29,7 @@ impl KeySet {
         if secrets != 0 && secrets != keys.len() {
             return Err(BadKey::Invalid("there are secrets among public keys"));
         }
-        let mut ids: Vec<&str> = keys.iter().filter_map(|key| key.id.as_deref()).collect();
-        ids.sort_unstable();
-        if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(BadKey::Invalid("two keys have the same name"));
-        }
+        jwk::distinct(keys.iter().filter_map(|key| key.id.as_deref()))?;
         Ok(Self { keys })
     }
 
@@ -45,12 +41,17 @@ impl KeySet {
     ///
     /// If it is no such document, holds no key that can be used, or as for [`new`](Self::new).
     pub fn jwks(json: &str) -> Result<Self, BadKey> {
-        let (good, bad): (Vec<_>, Vec<_>) =
-            jwk::set(json.as_bytes())?.into_iter().partition(Result::is_ok);
+        let (good, bad): (Vec<_>, Vec<_>) = jwk::set(json)?.into_iter().partition(Result::is_ok);
         match (good.is_empty(), bad.into_iter().next()) {
             (true, Some(Err(why))) => Err(why),
             _ => Self::new(good.into_iter().flatten()),
         }
+    }
+
+    /// Whether tokens that are verified with these keys could be made with them as well.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn is_secret(&self) -> bool {
+        self.keys.iter().any(|key| key.material.is_secret())
     }
 
     /// The key for a token of this algorithm that names this key, if it names one: the key of that
@@ -89,6 +90,11 @@ impl Keys {
     /// Verifies with these from now on.
     pub fn replace(&self, keys: impl Into<KeySet>) {
         self.current.store(Some(Arc::new(keys.into())));
+    }
+
+    #[cfg(feature = "oidc")]
+    pub(crate) fn fetched(current: Arc<ArcSwapOption<KeySet>>, missing: Arc<dyn Missing>) -> Self {
+        Self { current, missing: Some(missing) }
     }
 
     pub(crate) fn current(&self) -> Option<Arc<KeySet>> {

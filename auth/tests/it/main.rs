@@ -1,9 +1,12 @@
 //! What the crate does, seen from outside.
 
+mod attacks;
 mod basic;
 mod credentials;
 mod go_kit_jwt;
+mod keys;
 mod layers;
+mod oidc;
 
 use purlin_auth::{AuthLayer, Authenticate, Credentials};
 use purlin_endpoint::{

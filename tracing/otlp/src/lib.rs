@@ -24,8 +24,9 @@
 //! [`Otel`] hands finished spans, a batch at a time, to a [`SpanExporter`] of OpenTelemetry's SDK.
 //! That costs a call nothing: no span of the SDK is made for it. Ready ones are
 //! [`Otel::grpc`] and [`Otel::http`], by the `opentelemetry-otlp` crate. [`Provided`] makes spans of
-//! an injected [`TracerProvider`](opentelemetry::trace::TracerProvider) out of finished ones. Nothing
-//! is global: no provider, propagator or error handler is installed or asked for.
+//! an injected [`TracerProvider`](opentelemetry::trace::TracerProvider) out of finished ones.
+//! [`CurrentLayer`] shows other instrumented libraries where they are called from. Nothing is global:
+//! no provider, propagator or error handler is installed or asked for.
 //!
 //! OpenTelemetry's exporters don't say whether it helps to try again, so every failure of theirs is
 //! taken for one where it may; a batch that keeps failing is given up after a minute.
@@ -39,11 +40,13 @@
 //! The `opentelemetry-otlp` crate reads variables of the environment, such as
 //! `OTEL_EXPORTER_OTLP_HEADERS`; what is said in the program counts more.
 
+mod current;
 mod data;
 #[cfg(feature = "http")]
 mod http;
 mod provided;
 
+pub use current::{Current, CurrentLayer, Shown};
 pub use provided::{Ids, Provided};
 
 use opentelemetry::InstrumentationScope;

@@ -1,6 +1,7 @@
 //! Calls of all kinds, and the spans that are made of them.
 
 mod conformance;
+mod costs;
 mod export;
 mod go_kit;
 mod hostile;

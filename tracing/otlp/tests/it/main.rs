@@ -1,6 +1,7 @@
 //! Spans on their way to OpenTelemetry.
 
 mod converted;
+mod current;
 mod foreign;
 
 use purlin_endpoint::{

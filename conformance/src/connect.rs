@@ -7,6 +7,7 @@ mod client;
 mod definition;
 mod outcome;
 mod server;
+mod tls;
 mod wire;
 
 pub use client::client;

@@ -28,7 +28,8 @@
 //!
 //! How connections are made is a [`Connect`]: [`Tcp`], `Unix`, or a function given to
 //! [`connect_fn`], as for in-memory pairs. With the feature `rustls`, `https` is spoken over any of
-//! them, by rustls on ring with the web's certificate authorities.
+//! them, by rustls on ring with the web's certificate authorities; with certificates of one's own it is
+//! purlin-tls that makes a [`Connect`] of another.
 
 mod body;
 mod client;

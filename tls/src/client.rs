@@ -14,7 +14,10 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, UnixTime},
     sign::SingleCertAndKey,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Which servers a client trusts, and which certificate it shows to them.
 ///
@@ -196,7 +199,11 @@ impl Material for ClientTls {
         self.interval
     }
 
-    fn make(&self, read: &Contents) -> Result<(ClientConfig, Vec<Certificate>), TlsError> {
+    fn make(
+        &self,
+        read: &Contents,
+        now: SystemTime,
+    ) -> Result<(ClientConfig, Vec<Certificate>), TlsError> {
         let provider = provider();
         // It is called dangerous for what may be given here; what is given here is rustls's own
         // verifier, unless the user wants it otherwise.
@@ -208,7 +215,7 @@ impl Material for ClientTls {
         let (mut config, certificates) = match &self.credentials {
             None => (builder.with_no_client_auth(), Vec::new()),
             Some(credentials) => {
-                let (certified, certificate) = read.certified(credentials, &provider)?;
+                let (certified, certificate) = read.certified(credentials, &provider, now)?;
                 let resolver = SingleCertAndKey::from(certified);
                 (builder.with_client_cert_resolver(Arc::new(resolver)), vec![certificate])
             }

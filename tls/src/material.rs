@@ -9,7 +9,13 @@ use rustls::{
     sign::CertifiedKey,
     version::{TLS12, TLS13},
 };
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// A configuration that is made of files, and made anew when they change.
 pub(crate) trait Material: Send + Sync + 'static {
@@ -21,8 +27,13 @@ pub(crate) trait Material: Send + Sync + 'static {
     /// How often it is read again.
     fn interval(&self) -> Duration;
 
-    /// The whole configuration, and the certificates that it shows to the other side.
-    fn make(&self, read: &Contents) -> Result<(Self::Made, Vec<Certificate>), TlsError>;
+    /// The whole configuration, as it can be used now, and the certificates that it shows to the
+    /// other side.
+    fn make(
+        &self,
+        read: &Contents,
+        now: SystemTime,
+    ) -> Result<(Self::Made, Vec<Certificate>), TlsError>;
 }
 
 /// By ring, and never by what the process may have installed.
@@ -51,21 +62,8 @@ pub(crate) fn check(interval: Duration, alpn: &[String]) -> Result<(), Invalid> 
 }
 
 /// What was in the files when they were read.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Contents {
-    files: BTreeMap<PathBuf, Vec<u8>>,
-    at: Now,
-}
-
-/// When they were read; it makes no difference between contents.
-#[derive(Clone, Copy)]
-struct Now(SystemTime);
-
-impl PartialEq for Now {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
+#[derive(PartialEq)]
+pub(crate) struct Contents(BTreeMap<PathBuf, Vec<u8>>);
 
 impl Contents {
     pub(crate) fn read(pems: &[&Pem]) -> Result<Self, TlsError> {
@@ -78,12 +76,12 @@ impl Contents {
                 files.insert(file.clone(), read);
             }
         }
-        Ok(Self { files, at: Now(SystemTime::now()) })
+        Ok(Self(files))
     }
 
     fn bytes<'a>(&'a self, pem: &'a Pem) -> &'a [u8] {
         match pem {
-            Pem::File(file) => self.files.get(file).map_or(&[], Vec::as_slice),
+            Pem::File(file) => self.0.get(file).map_or(&[], Vec::as_slice),
             Pem::Text(text) => text.as_bytes(),
         }
     }
@@ -118,13 +116,14 @@ impl Contents {
         &self,
         credentials: &Credentials,
         provider: &CryptoProvider,
+        now: SystemTime,
     ) -> Result<(CertifiedKey, Certificate), TlsError> {
         let Credentials { certificate: what, key } = credentials;
         let chain: Vec<CertificateDer<'_>> = self.all(what, "certificate")?;
         let mut first = None;
         for certificate in &chain {
             let read = Certificate::read(certificate).map_err(|why| TlsError::unfit(what, why))?;
-            self.in_time(what, &read)?;
+            in_time(what, &read, now)?;
             first.get_or_insert(read);
         }
         let secret =
@@ -142,18 +141,18 @@ impl Contents {
         let first = first.ok_or(TlsError::Empty { what: what.to_string(), kind: "certificate" })?;
         Ok((certified, first))
     }
+}
 
-    fn in_time(&self, pem: &Pem, certificate: &Certificate) -> Result<(), TlsError> {
-        let what = pem.to_string();
-        let Certificate { not_before, not_after, .. } = *certificate;
-        if self.at.0 > not_after {
-            return Err(TlsError::Expired { what, not_after });
-        }
-        if self.at.0 < not_before {
-            return Err(TlsError::NotYetValid { what, not_before });
-        }
-        Ok(())
+fn in_time(pem: &Pem, certificate: &Certificate, now: SystemTime) -> Result<(), TlsError> {
+    let what = pem.to_string();
+    let Certificate { not_before, not_after, .. } = *certificate;
+    if now > not_after {
+        return Err(TlsError::Expired { what, not_after });
     }
+    if now < not_before {
+        return Err(TlsError::NotYetValid { what, not_before });
+    }
+    Ok(())
 }
 
 fn malformed(pem: &Pem, source: pem::Error) -> TlsError {

@@ -10,7 +10,10 @@ use rustls::{
     crypto::CryptoProvider,
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 /// Which certificates a server shows, and whose it asks for.
 ///
@@ -166,11 +169,15 @@ impl Material for ServerTls {
         self.interval
     }
 
-    fn make(&self, read: &Contents) -> Result<(ServerConfig, Vec<Certificate>), TlsError> {
+    fn make(
+        &self,
+        read: &Contents,
+        now: SystemTime,
+    ) -> Result<(ServerConfig, Vec<Certificate>), TlsError> {
         let provider = provider();
         let (mut by_sni, mut certificates) = (Vec::new(), Vec::new());
         for credentials in &self.credentials {
-            let (certified, certificate) = read.certified(credentials, &provider)?;
+            let (certified, certificate) = read.certified(credentials, &provider, now)?;
             by_sni.push((certificate.identity.clone(), Arc::new(certified)));
             certificates.push(certificate);
         }

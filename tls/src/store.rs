@@ -1,7 +1,7 @@
 //! What is made of files, and made anew when they change.
 
 use crate::{
-    Failure, State, TlsError,
+    Failure, Pem, State, TlsError,
     material::{Contents, Material},
 };
 use arc_swap::ArcSwap;
@@ -29,7 +29,8 @@ pub(crate) struct Store<M: Material> {
     contents: Mutex<Contents>,
     state: Mutex<State>,
     tell: Mutex<Option<Tell>>,
-    watching: OnceLock<Watching>,
+    /// `None` if there is no file to look after.
+    watching: OnceLock<Option<Watching>>,
 }
 
 /// The task that looks after the files. It goes with the store.
@@ -49,8 +50,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl<M: Material> Store<M> {
     pub(crate) fn new(material: M) -> Result<Arc<Self>, TlsError> {
         let contents = Contents::read(&material.pems())?;
-        let (made, certificates) = material.make(&contents)?;
-        let state = State { certificates, since: SystemTime::now(), generation: 0, failure: None };
+        let now = SystemTime::now();
+        let (made, certificates) = material.make(&contents, now)?;
+        let state = State { certificates, since: now, generation: 0, failure: None };
         Ok(Arc::new(Self {
             material,
             current: ArcSwap::from_pointee(made),
@@ -81,32 +83,44 @@ impl<M: Material> Store<M> {
     /// Has the files watched from now on, in a task of the current runtime.
     pub(crate) fn watch(self: &Arc<Self>) {
         self.watching.get_or_init(|| {
+            let any = self.material.pems().iter().any(|pem| matches!(pem, Pem::File(_)));
             let (store, interval) = (Arc::downgrade(self), self.material.interval());
-            Watching(tokio::spawn(watch(store, interval)))
+            any.then(|| Watching(tokio::spawn(watch(store, interval))))
         });
     }
 
     /// Reads the files; if they have changed and are right, they are used from now on.
     pub(crate) fn reload(&self) -> Result<bool, TlsError> {
         let mut held = lock(&self.contents);
-        match self.renew(&held) {
+        let now = SystemTime::now();
+        let renewed = Contents::read(&self.material.pems()).and_then(|contents| {
+            if contents == *held {
+                return Ok(None);
+            }
+            let made = self.material.make(&contents, now)?;
+            Ok(Some((contents, made)))
+        });
+        match renewed {
             Ok(None) => {
                 lock(&self.state).failure = None;
                 Ok(false)
             }
-            Ok(Some((contents, made, certificates))) => {
+            Ok(Some((contents, (made, certificates)))) => {
                 *held = contents;
                 // First the new, then its number: whoever sees the number gets the new.
                 self.current.store(Arc::new(made));
                 let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-                let since = SystemTime::now();
-                let state = State { certificates, since, generation, failure: None };
+                let state = State { certificates, since: now, generation, failure: None };
                 *lock(&self.state) = state.clone();
+                // Whoever is told may want to read the files himself.
+                drop(held);
                 self.say(Ok(&state));
                 Ok(true)
             }
             Err(error) => {
-                if self.note(error.to_string()) {
+                let news = self.note(error.to_string(), now);
+                drop(held);
+                if news {
                     self.say(Err(&error));
                 }
                 Err(error)
@@ -114,21 +128,8 @@ impl<M: Material> Store<M> {
         }
     }
 
-    #[allow(clippy::type_complexity, reason = "it is taken apart where it is made")]
-    fn renew(
-        &self,
-        held: &Contents,
-    ) -> Result<Option<(Contents, M::Made, Vec<crate::Certificate>)>, TlsError> {
-        let contents = Contents::read(&self.material.pems())?;
-        if contents == *held {
-            return Ok(None);
-        }
-        let (made, certificates) = self.material.make(&contents)?;
-        Ok(Some((contents, made, certificates)))
-    }
-
     /// Keeps why the old ones stay. Whether that is news.
-    fn note(&self, why: String) -> bool {
+    fn note(&self, why: String, since: SystemTime) -> bool {
         let mut state = lock(&self.state);
         match &mut state.failure {
             Some(failure) if failure.why == why => false,
@@ -137,7 +138,7 @@ impl<M: Material> Store<M> {
                 true
             }
             none => {
-                *none = Some(Failure { since: SystemTime::now(), why });
+                *none = Some(Failure { since, why });
                 true
             }
         }

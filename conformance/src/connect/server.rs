@@ -8,7 +8,7 @@ use super::{
         IdempotentUnaryRequest, IdempotentUnaryResponse, ServerCompatRequest, ServerCompatResponse,
         ServerStreamRequest, ServerStreamResponse, UnaryRequest, UnaryResponse,
     },
-    wire,
+    tls, wire,
 };
 use futures_util::stream;
 use prost_types::Any;
@@ -25,18 +25,22 @@ use tokio::io::{stdin, stdout};
 pub async fn server() -> io::Result<()> {
     let asked: Option<ServerCompatRequest> = wire::read(&mut stdin()).await?;
     let asked = asked.ok_or(io::ErrorKind::UnexpectedEof)?;
-    if asked.use_tls {
-        return Err(io::Error::other("TLS is not served here"));
-    }
+    let acceptor = tls::acceptor(&asked)?;
     let mut service = service();
     if asked.message_receive_limit > 0 {
         service = service.max_request_message(asked.message_receive_limit as usize);
     }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port().into();
-    let answer = ServerCompatResponse { host: "127.0.0.1".into(), port };
+    let pem_cert = asked.server_creds.filter(|_| asked.use_tls).map(|own| own.cert);
+    let pem_cert = pem_cert.unwrap_or_default();
+    let answer = ServerCompatResponse { host: "127.0.0.1".into(), port, pem_cert };
     wire::write(&mut stdout(), &answer).await?;
-    purlin_serve::Server::new().serve(listener, service, pending()).await;
+    let server = purlin_serve::Server::new();
+    match acceptor {
+        None => server.serve(listener, service, pending()).await,
+        Some(acceptor) => server.serve(acceptor.accept(listener), service, pending()).await,
+    };
     Ok(())
 }
 

@@ -1,3 +1,4 @@
 //! The suites, and the table that says how they ended.
 
 mod suites;
+mod tls;

@@ -6,6 +6,8 @@ mod bounds;
 mod conformance;
 mod costs;
 mod exposition;
+#[cfg(all(feature = "http", feature = "statsd", feature = "graphite", feature = "influx"))]
+mod foreign;
 mod handle;
 #[cfg(all(feature = "statsd", feature = "graphite", feature = "influx"))]
 mod kit;

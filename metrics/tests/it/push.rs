@@ -5,6 +5,7 @@ use purlin_endpoint::{Backoff, BoxError, Inspect as _};
 use purlin_metrics::{Backend, Deltas, Push, Registry, Snapshot, Value};
 use std::{
     future::pending,
+    pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -142,11 +143,12 @@ async fn a_dropped_push_gives_its_back_end_back() {
     let (registry, server) = (Registry::new(), Server::default());
     let push = push(&registry, &server);
     server.set(|told| told.hangs = true);
-    let mut running = Box::pin(push.run(pending()));
-    timeout(11 * SECOND, &mut running).await.unwrap_err();
-    let said = push.clone().flush().await.unwrap_err().to_string();
-    assert_eq!(said, "another push runs");
-    drop(running);
+    {
+        let mut running = pin!(push.run(pending()));
+        timeout(11 * SECOND, &mut running).await.unwrap_err();
+        let said = push.clone().flush().await.unwrap_err().to_string();
+        assert_eq!(said, "another push runs");
+    }
     server.set(|told| told.hangs = false);
     count(&registry, 3);
     push.flush().await.unwrap();

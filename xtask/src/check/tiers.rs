@@ -42,6 +42,7 @@ const TIERS: &[(&str, Tier)] = &[
     ("auth/", Tier::Middle),
     ("log", Tier::Middle),
     ("metrics", Tier::Middle),
+    ("metrics/", Tier::Middle),
     ("tracing", Tier::Middle),
     ("tracing/", Tier::Middle),
     ("health", Tier::Middle),

@@ -1,0 +1,5 @@
+//! A collector that gets metrics.
+
+mod foreign;
+#[path = "../../../tests/it/foreign/process.rs"]
+mod process;

@@ -7,6 +7,8 @@ mod go_kit_jwt;
 mod keys;
 mod layers;
 mod oidc;
+mod properties;
+mod rbac;
 
 use purlin_auth::{AuthLayer, Authenticate, Credentials};
 use purlin_endpoint::{

@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use http::{HeaderMap, HeaderValue, Request};
 use purlin_endpoint::{
     Code, Context, Endpoint as _, Error, Layer as _, Method, MethodLayer, Service as _, SpanId,
-    endpoint_fn,
+    Streaming, endpoint_fn,
 };
 use purlin_hostile::{ECHO, Payload};
 use purlin_retry::{Hedge, Retry};

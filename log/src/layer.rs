@@ -41,13 +41,16 @@ impl<C, F> LogLayer<C, F> {
     }
 }
 
-impl<C: Clone, F: Clone> LogLayer<C, F> {
+impl<C, F: Clone> LogLayer<C, F> {
     /// Judges outcomes by this instead of the code of a [`purlin_endpoint::Error`].
     pub fn classify<D>(self, classify: D) -> LogLayer<D, F> {
-        let CallLog { logger, fields, .. } = self.0.intercept().as_ref().clone();
+        let log = self.0.intercept();
+        let (logger, fields) = (log.logger.clone(), log.fields.clone());
         LogLayer::of(CallLog { logger, classify, fields })
     }
+}
 
+impl<C: Clone, F> LogLayer<C, F> {
     /// Adds fields of the request to each line.
     ///
     /// ```
@@ -64,7 +67,8 @@ impl<C: Clone, F: Clone> LogLayer<C, F> {
     /// They are written down when the call comes. This is then a layer for requests of that type
     /// only, while a layer without such fields is one for any.
     pub fn fields<G>(self, fields: G) -> LogLayer<C, G> {
-        let CallLog { logger, classify, .. } = self.0.intercept().as_ref().clone();
+        let log = self.0.intercept();
+        let (logger, classify) = (log.logger.clone(), log.classify.clone());
         LogLayer::of(CallLog { logger, classify, fields })
     }
 }
@@ -125,7 +129,6 @@ where
 }
 
 /// What all calls of a [`LogLayer`] share.
-#[derive(Clone)]
 pub struct CallLog<C, F> {
     pub(crate) logger: Logger,
     pub(crate) classify: C,

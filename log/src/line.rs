@@ -22,6 +22,7 @@ pub struct Line<'a> {
 
 impl Line<'_> {
     /// Adds a field.
+    #[inline]
     pub fn field<'v>(mut self, key: &str, value: impl Into<Value<'v>>) -> Self {
         if let Some(text) = &mut self.text {
             self.logger.fields(text).add(key, value);
@@ -30,6 +31,7 @@ impl Line<'_> {
     }
 
     /// Adds a field that is only worked out if the line is written.
+    #[inline]
     pub fn lazy<'v, V: Into<Value<'v>>>(self, key: &str, value: impl FnOnce() -> V) -> Self {
         match self.text {
             Some(_) => self.field(key, value()),
@@ -90,10 +92,14 @@ impl Fields<'_> {
     /// Adds a field, behind those that are there.
     #[inline]
     pub fn add<'v>(&mut self, key: &str, value: impl Into<Value<'v>>) -> &mut Self {
+        self.put(key, value.into());
+        self
+    }
+
+    fn put(&mut self, key: &str, value: Value<'_>) {
         let hidden = self.secrets.hide(key);
         self.format.key(self.text, key);
-        self.format.value(self.text, if hidden { secret::hidden() } else { value.into() });
-        self
+        self.format.value(self.text, if hidden { secret::hidden() } else { value });
     }
 }
 

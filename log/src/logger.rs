@@ -289,6 +289,7 @@ impl Logger {
     }
 
     /// Where fields are added to a text.
+    #[inline]
     pub(crate) fn fields<'a>(&'a self, text: &'a mut Vec<u8>) -> Fields<'a> {
         Fields { format: self.shared.format, secrets: &self.secrets, text }
     }

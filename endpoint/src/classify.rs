@@ -1,4 +1,5 @@
 use crate::{BoxError, Code, Error};
+use std::time::Duration;
 
 /// What an outcome was: its code, and whether the server is to blame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,12 @@ impl Verdict {
 pub trait Classify<Res, Err>: Send + Sync + 'static {
     /// What this outcome was.
     fn classify(&self, outcome: &Result<Res, Err>) -> Verdict;
+
+    /// How long a response asks to wait before another attempt. An [`Error`] says so itself.
+    fn delay(&self, response: &Res) -> Option<Duration> {
+        let _ = response;
+        None
+    }
 }
 
 /// Every `Ok` is a success, and an error is what its [`Code`] says.

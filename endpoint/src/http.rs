@@ -6,6 +6,7 @@ use crate::{
     request::{Call, Slot},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// What a call knows of itself, in the extensions of its `http::Request`.
@@ -75,7 +76,8 @@ impl Carrier for HeaderMap {
 
 /// Judges an HTTP response by its status: 5xx is the server's fault, whatever the error type is.
 ///
-/// An error in place of a response is `UNAVAILABLE`: there was none.
+/// An error in place of a response is `UNAVAILABLE`: there was none. With 429 and 503, `Retry-After`
+/// is the delay, if it is in seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ByStatus;
 
@@ -85,6 +87,14 @@ impl<B, Err> Classify<http::Response<B>, Err> for ByStatus {
             Ok(response) => verdict_of_status(response.status()),
             Err(_) => Verdict::of(Code::Unavailable),
         }
+    }
+
+    fn delay(&self, response: &http::Response<B>) -> Option<Duration> {
+        if !matches!(response.status().as_u16(), 429 | 503) {
+            return None;
+        }
+        let delay = Carrier::get(response.headers(), "retry-after")?.trim();
+        delay.parse().ok().map(Duration::from_secs)
     }
 }
 

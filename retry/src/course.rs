@@ -26,12 +26,15 @@ impl Advice {
     {
         let code = classify.classify(outcome).code;
         let unavailable = code == Code::Unavailable;
+        let plain = Self { helps: unavailable, unreached: false, delay: None, code };
         let error = match outcome {
             Ok(_) if code == Code::Ok => return None,
-            Ok(_) => None,
+            Ok(response) => {
+                let delay = classify.delay(response);
+                return Some(Self { helps: unavailable || delay.is_some(), delay, ..plain });
+            }
             Err(error) => error.error(),
         };
-        let plain = Self { helps: unavailable, unreached: false, delay: None, code };
         Some(error.map_or(plain, |error| Self {
             // What the failure itself says counts more than the classifier. One that a layer further
             // in has repeated already is not repeated once more.

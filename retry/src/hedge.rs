@@ -151,9 +151,9 @@ impl Hedge {
 /// `C` says which responses count as failures, `R` how a request is sent again.
 #[derive(Clone)]
 pub struct HedgeLayer<C = ByCode, R = Cloned> {
-    state: Arc<HedgeState>,
-    classify: C,
-    replay: R,
+    pub(crate) state: Arc<HedgeState>,
+    pub(crate) classify: C,
+    pub(crate) replay: R,
 }
 
 impl<C, R> HedgeLayer<C, R> {
@@ -224,24 +224,15 @@ where
         }
         let deadline = context.deadline();
         let started = request.started();
-        let HedgeLayer { state, classify, replay } = &self.hedge;
-        let affordable = state.live.purse.admit(started);
-        let kept = if affordable {
+        let HedgeLayer { state, replay, .. } = &self.hedge;
+        let kept = if state.live.purse.admit(started) {
             note_picks(&mut request);
             replay.replay(&request)
         } else {
             None
         };
-        let race = Race {
-            request: kept,
-            service: self.inner.clone(),
-            state: state.clone(),
-            classify: classify.clone(),
-            replay: replay.clone(),
-            started,
-            deadline,
-            made: 1,
-        };
+        let (service, hedge) = (self.inner.clone(), self.hedge.clone());
+        let race = Race { request: kept, service, hedge, started, deadline, made: 1 };
         mark(&mut request);
         request.context().notes().attempted();
         Either::Right(race.run(self.inner.call(request)).boxed())

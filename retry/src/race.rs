@@ -1,18 +1,14 @@
 //! Attempts side by side, and the first good answer.
 
 use crate::{
-    Failure, Hedge, Replay, TimedOut,
+    Failure, Hedge, HedgeLayer, Replay, TimedOut,
     course::Advice,
     failure::{as_error, keep},
-    handle::HedgeState,
     limit::change,
 };
 use futures_util::{StreamExt as _, future::Either, stream::FuturesUnordered};
 use purlin_endpoint::{Call, Classify, Code, Error, Service};
-use std::{
-    future::pending,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{future::pending, sync::atomic::Ordering::Relaxed};
 use tokio::time::{Instant, sleep_until};
 use tower::ServiceExt as _;
 
@@ -22,9 +18,7 @@ pub(crate) struct Race<S, Req, C, R> {
     /// wants no more of it.
     pub(crate) request: Option<Req>,
     pub(crate) service: S,
-    pub(crate) state: Arc<HedgeState>,
-    pub(crate) classify: C,
-    pub(crate) replay: R,
+    pub(crate) hedge: HedgeLayer<C, R>,
     pub(crate) started: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) made: u32,
@@ -39,8 +33,8 @@ where
 {
     /// Runs the first attempt, and others beside it. Those that lose are dropped with this future.
     pub(crate) async fn run(mut self, first: S::Future) -> Result<S::Response, S::Error> {
-        let config = self.state.live.config();
-        let delay = self.state.latencies.delay();
+        let config = self.hedge.state.live.config();
+        let delay = self.hedge.state.latencies.delay();
         let after = |now: Instant| delay.and_then(|delay| now.checked_add(delay));
         let mut running = FuturesUnordered::new();
         running.push(Either::Left(first));
@@ -84,7 +78,7 @@ where
 
     /// What a failure says that is not the call's outcome yet.
     fn failure(&mut self, outcome: &Result<S::Response, S::Error>, alone: bool) -> Option<Advice> {
-        let advice = Advice::of(&self.classify, outcome)?;
+        let advice = Advice::of(&self.hedge.classify, outcome)?;
         if advice.helps {
             return Some(advice);
         }
@@ -100,14 +94,14 @@ where
     fn end<Res, Err>(&self, outcome: Result<Res, Err>) -> Result<Res, Err> {
         if outcome.is_ok() {
             // The first attempt's own time, or a little less than that if another one has won.
-            self.state.latencies.record(self.started.elapsed());
+            self.hedge.state.latencies.record(self.started.elapsed());
         }
         outcome
     }
 
     /// The request of the next attempt, if the budget allows one.
     fn again(&mut self, config: &Hedge, now: Instant) -> Option<Req> {
-        let live = &self.state.live;
+        let live = &self.hedge.state.live;
         let Some(grant) = live.purse.withdraw(now) else {
             live.refused.fetch_add(1, Relaxed);
             return None;
@@ -115,7 +109,7 @@ where
         let mut request = if self.made + 1 == config.attempts {
             self.request.take()?
         } else {
-            self.replay.replay(self.request.as_ref()?)?
+            self.hedge.replay.replay(self.request.as_ref()?)?
         };
         change(&mut request, |context| context.with_attempt(self.made));
         request.context().notes().attempted();

@@ -124,7 +124,7 @@ pub(crate) type Callback = Arc<dyn Fn(u32, &Error) -> (bool, Option<Error>) + Se
 
 impl<C, R> RetryLayer<C, R> {
     /// Repeats also what this says is `UNAVAILABLE`: responses, such as an HTTP 503, and errors with
-    /// other codes.
+    /// other codes; and responses that ask for a [delay](Classify::delay).
     pub fn classify<D>(self, classify: D) -> RetryLayer<D, R> {
         let Rules { replay, callback, .. } = self.rules;
         RetryLayer { state: self.state, rules: Rules { classify, replay, callback } }

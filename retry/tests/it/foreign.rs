@@ -12,6 +12,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
 };
+use tokio::time::Instant;
 use tower::{ServiceBuilder, ServiceExt as _};
 
 fn status(status: StatusCode) -> Response<&'static str> {
@@ -43,6 +44,36 @@ async fn a_response_that_says_503_is_repeated_and_one_that_says_404_is_not() {
         let response = service.oneshot(Request::new("question")).await.unwrap();
         assert_eq!((response.status().as_u16(), *response.body()), (last, "body"));
         assert_eq!(count.load(Ordering::Relaxed), asked, "{answers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_that_says_when_to_come_back_is_repeated_then() {
+    for (first, asks_for, waited, attempts) in [
+        (503, "7", 7_000, 2),
+        (429, "3", 3_000, 2),
+        // A date is not understood, and what is no refusal is none for its delay either.
+        (503, "Fri, 31 Dec 1999 23:59:59 GMT", 25, 2),
+        (429, "soon", 0, 1),
+        (404, "3", 0, 1),
+    ] {
+        fastrand::seed(1);
+        let (count, begun) = (Arc::new(AtomicU32::new(0)), Instant::now());
+        let asks = count.clone();
+        let service = ServiceBuilder::new()
+            .layer(MethodLayer::new(&READ))
+            .layer(Retry::attempts(3).layer().unwrap().classify(ByStatus))
+            .map_err(BoxError::from)
+            .service_fn(move |_: Request<()>| {
+                let code = if asks.fetch_add(1, Ordering::Relaxed) == 0 { first } else { 200 };
+                let mut response = status(StatusCode::from_u16(code).unwrap());
+                response.headers_mut().insert("retry-after", asks_for.parse().unwrap());
+                async { Ok::<_, io::Error>(response) }
+            });
+        service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(count.load(Ordering::Relaxed), attempts, "{first}");
+        let took = begun.elapsed().as_millis().abs_diff(waited);
+        assert!(took <= waited / 4 && (waited < 1_000 || took <= 1), "{first}: {took} off");
     }
 }
 

@@ -1,17 +1,15 @@
 //! The adaptive form: no states, only a share of calls that is refused.
 
-use crate::window::Buckets;
+mod counts;
+
+use counts::{ACCEPTED, Counts, Seen, TAKEN_BACK};
 use purlin_endpoint::{
     AsError, AsResponse, ByCode, Call, Classify, Code, End, Error, Guard, How, Inspect, Intercept,
     InterceptLayer, Intercepted, Invalid, Layer,
 };
 use std::{
     fmt,
-    ops::{AddAssign, SubAssign},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 use tokio::time::Instant;
@@ -58,9 +56,6 @@ pub struct Throttle {
     time: Duration,
     floor: u32,
 }
-
-/// The window's buckets: of the default two minutes, a second each.
-const BUCKETS: u32 = 120;
 
 /// A bucket is a millisecond or longer.
 const TIMES: [Duration; 2] = [Duration::from_millis(120), Duration::from_secs(24 * 3600)];
@@ -168,9 +163,7 @@ pub struct ThrottleHandle(Arc<Counts>);
 impl ThrottleHandle {
     /// With what probability the next call is refused.
     pub fn probability(&self) -> f64 {
-        let mut core = self.0.core();
-        let seen = core.seen.add(Seen::default(), Instant::now());
-        core.config.probability(seen)
+        self.0.probability(Instant::now())
     }
 
     /// How many calls have been refused.
@@ -185,17 +178,13 @@ impl ThrottleHandle {
     /// As for [`Throttle::layer`]; then nothing is changed.
     pub fn update(&self, config: Throttle) -> Result<(), Invalid> {
         config.check()?;
-        let mut core = self.0.core();
-        if core.config.time != config.time {
-            core.seen = Buckets::new(config.time, BUCKETS, Instant::now());
-        }
-        core.config = config;
+        self.0.update(config, Instant::now());
         Ok(())
     }
 
     /// The settings.
     pub fn config(&self) -> Throttle {
-        self.0.core().config
+        self.0.config()
     }
 }
 
@@ -209,83 +198,6 @@ impl Inspect for ThrottleHandle {
         let [requests, accepts, refused] =
             [&self.0.requests, &self.0.accepts, &self.0.refused].map(|n| n.load(Relaxed));
         format!(r#"{{"requests":{requests},"accepts":{accepts},"refused":{refused}}}"#)
-    }
-}
-
-/// Requests, and how many of them were accepted. A bucket in which more were taken back than made
-/// is below zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Seen {
-    requests: i64,
-    accepts: i64,
-}
-
-const MADE: Seen = Seen { requests: 1, accepts: 0 };
-const ACCEPTED: Seen = Seen { requests: 0, accepts: 1 };
-const TAKEN_BACK: Seen = Seen { requests: -1, accepts: 0 };
-
-impl AddAssign for Seen {
-    fn add_assign(&mut self, more: Self) {
-        self.requests += more.requests;
-        self.accepts += more.accepts;
-    }
-}
-
-impl SubAssign for Seen {
-    fn sub_assign(&mut self, less: Self) {
-        self.requests -= less.requests;
-        self.accepts -= less.accepts;
-    }
-}
-
-#[derive(Debug)]
-struct Counts {
-    core: Mutex<Core>,
-    /// What is shown to others, so that they need not take the lock.
-    requests: AtomicU64,
-    accepts: AtomicU64,
-    refused: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Core {
-    config: Throttle,
-    seen: Buckets<Seen>,
-}
-
-impl Counts {
-    fn new(config: Throttle, now: Instant) -> Self {
-        let seen = Buckets::new(config.time, BUCKETS, now);
-        let [requests, accepts, refused] = [0; 3].map(AtomicU64::new);
-        Self { core: Mutex::new(Core { config, seen }), requests, accepts, refused }
-    }
-
-    fn core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a request, and says whether to make it, given a random draw of 0 to 1.
-    fn admit(&self, now: Instant, draw: f64) -> Result<(), Throttled> {
-        let mut core = self.core();
-        let before = core.seen.add(Seen::default(), now);
-        let probability = core.config.probability(before);
-        self.show(core.seen.add(MADE, now));
-        drop(core);
-        if draw < probability {
-            self.refused.fetch_add(1, Relaxed);
-            return Err(Throttled(()));
-        }
-        Ok(())
-    }
-
-    /// Counts what became of a request that began then, as if it were new.
-    fn add(&self, what: Seen, began: Instant) {
-        self.show(self.core().seen.add(what, began));
-    }
-
-    fn show(&self, seen: Seen) {
-        self.requests.store(seen.requests.max(0) as u64, Relaxed);
-        self.accepts.store(seen.accepts.max(0) as u64, Relaxed);
     }
 }
 
@@ -358,79 +270,6 @@ impl From<Throttled> for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn counts(config: Throttle) -> (Counts, Instant) {
-        let now = Instant::now();
-        (Counts::new(config, now), now)
-    }
-
-    #[test]
-    fn the_probability_is_that_of_the_formula() {
-        let config = Throttle::new().floor(0);
-        for (requests, accepts, probability) in [
-            (0, 0, 0.0),
-            (1, 0, 0.5),
-            (100, 50, 0.0),
-            (100, 49, 2.0 / 101.0),
-            (100, 0, 100.0 / 101.0),
-            (100, 100, 0.0),
-            (-1, 0, 0.0),
-        ] {
-            assert_eq!(config.probability(Seen { requests, accepts }), probability);
-        }
-        assert_eq!(config.ratio(1.5).probability(Seen { requests: 99, accepts: 33 }), 0.495);
-        assert_eq!(config.floor(10).probability(Seen { requests: 10, accepts: 0 }), 0.0);
-        assert_eq!(config.floor(10).probability(Seen { requests: 19, accepts: 0 }), 0.45);
-    }
-
-    #[test]
-    fn calls_that_hang_are_seen_as_they_are_made() {
-        let (counts, now) = counts(Throttle::new().floor(10));
-        let mut admitted = 0;
-        for _ in 0..100 {
-            admitted += u32::from(counts.admit(now, 0.5).is_ok());
-        }
-        // From the 22nd on the probability is above one half: (21 - 10) / 22.
-        assert_eq!(admitted, 22);
-    }
-
-    #[test]
-    fn a_backend_that_accepts_half_is_sent_twice_what_it_accepts() {
-        let (counts, now) = counts(Throttle::new());
-        let mut random = fastrand::Rng::with_seed(7);
-        let (mut sent, mut accepted) = (0, 0);
-        // It is offered 100 calls a second, and accepts 10.
-        for second in 0..600 {
-            let now = now + second * SECOND;
-            let mut room = 10;
-            for _ in 0..100 {
-                if counts.admit(now, random.f64()).is_ok() {
-                    let counted = u32::from(second >= 300);
-                    sent += counted;
-                    if room > 0 {
-                        room -= 1;
-                        accepted += counted;
-                        counts.add(ACCEPTED, now);
-                    }
-                }
-            }
-        }
-        assert!((2_950..=3_000).contains(&accepted), "{accepted}");
-        let ratio = f64::from(sent) / f64::from(accepted);
-        assert!((1.8..2.2).contains(&ratio), "{ratio}");
-    }
-
-    #[test]
-    fn what_is_older_than_the_window_is_forgotten() {
-        let (counts, now) = counts(Throttle::new().floor(0));
-        for _ in 0..100 {
-            let _ = counts.admit(now, 1.0);
-        }
-        assert!(counts.admit(now + 119 * SECOND, 0.9).is_err());
-        assert!(counts.admit(now + 241 * SECOND, 0.0).is_ok());
-    }
 
     #[test]
     fn a_mistake_names_its_field() {

@@ -76,6 +76,7 @@ mod limit;
 mod race;
 mod replay;
 mod retry;
+mod window;
 
 pub use budget::{Budget, Grant, Purse};
 pub use failure::{Failure, TimedOut};

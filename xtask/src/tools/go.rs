@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use crate::process;
 
+/// What makes a build cheaper by a quarter: no inlining, and nothing for a debugger. These programs
+/// are talked to and not measured.
+const CHEAPLY: &str = "-gcflags=all=-l -dwarf=false";
+
 /// `go install`s a package of a version.
 pub(super) fn install(package: &str, version: &str, executable: &Path) -> Result<(), String> {
     let mut command = go()?;
     let bin = executable.parent().unwrap_or(executable);
-    command.env("GOBIN", bin).arg("install").arg(format!("{package}@{version}"));
+    command.env("GOBIN", bin).args(["install", CHEAPLY]).arg(format!("{package}@{version}"));
     run(&mut command)?;
     let named = bin.join(package.rsplit('/').next().unwrap_or(package));
     std::fs::rename(named, executable).map_err(|error| error.to_string())
@@ -20,7 +24,7 @@ pub(super) fn install(package: &str, version: &str, executable: &Path) -> Result
 pub(super) fn build(folder: &Path, package: &str, executable: &Path) -> Result<(), String> {
     let mut command = go()?;
     // Without its symbols a large program is half as large.
-    command.current_dir(folder).args(["build", "-ldflags", "-s -w", "-o"]);
+    command.current_dir(folder).args(["build", CHEAPLY, "-ldflags", "-s -w", "-o"]);
     run(command.arg(executable).arg(package))
 }
 

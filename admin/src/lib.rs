@@ -48,6 +48,7 @@ mod process;
 mod record;
 mod series;
 mod service;
+mod tail;
 mod watch;
 
 pub use action::{Action, Input};
@@ -55,4 +56,5 @@ pub use admin::{Admin, Origin};
 pub use fault::{Fault, FaultsHandle, FaultsLayer, Faulty};
 pub use process::Process;
 pub use service::AdminService;
+pub use tail::{Tail, Tailed};
 pub use watch::{Handle, Watch, WatchLayer, Watched, Watching};

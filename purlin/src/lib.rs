@@ -40,6 +40,8 @@ pub use purlin_endpoint::*;
 pub use purlin_admin as admin;
 #[cfg(feature = "auth")]
 pub use purlin_auth as auth;
+#[cfg(feature = "auth-casbin")]
+pub use purlin_auth_casbin as auth_casbin;
 #[cfg(feature = "balancer")]
 pub use purlin_balancer as balancer;
 #[cfg(feature = "circuitbreaker")]

@@ -118,8 +118,6 @@ impl Layers {
             .layer(self.lines.clone())
             // How many there are, how they end and how long they take.
             .layer(self.metrics.clone())
-            // What the page injects is seen by all of these.
-            .layer(self.faults.clone())
             // Who calls too often is told when to come back, before it costs more than a look.
             .layer(self.rate.clone())
             // Who calls …
@@ -157,6 +155,8 @@ impl Layers {
             .layer(self.outgoing.clone())
             // An attempt that hangs leaves time for another.
             .layer(self.attempt.clone())
+            // What the page injects seems to come from the greeter.
+            .layer(self.faults.clone())
             .service(inner)
     }
 
@@ -164,13 +164,13 @@ impl Layers {
     pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 8] {
         [
             Arc::new(self.metrics.handle()),
-            Arc::new(self.faults.handle()),
             Arc::new(self.rate.handle()),
             Arc::new(self.rules.handle()),
             Arc::new(self.room.handle()),
             Arc::new(self.timeout.handle()),
-            Arc::new(self.retry.handle()),
             Arc::new(self.breaker.handle()),
+            Arc::new(self.retry.handle()),
+            Arc::new(self.faults.handle()),
         ]
     }
 }

@@ -203,6 +203,7 @@ fn admin(config: &Config, matches: &ArgMatches, telemetry: &Telemetry, layers: &
             log.set_level_for(level, input.duration("for"));
             Ok(format!("{} for {:?}", input.text("level"), input.duration("for")))
         });
+    let tail = telemetry.tail.clone();
     let mut admin = Admin::new("greeter-full", env!("CARGO_PKG_VERSION"))
         .route("HTTP", "GET /greeting", &GREETING)
         .route("gRPC", "/greeter.Greeter/Greeting", &GREETING)
@@ -213,6 +214,7 @@ fn admin(config: &Config, matches: &ArgMatches, telemetry: &Telemetry, layers: &
         .component(telemetry.log.handle())
         .component(telemetry.tracer.handle())
         .component(Process::current())
+        .text("/log", "text/plain; charset=utf-8", move || tail.text())
         .mount("/metrics", Scrape::new(telemetry.registry.clone()))
         .action(level)
         .action(layers.faults.handle().inject_action())

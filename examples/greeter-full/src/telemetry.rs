@@ -2,7 +2,9 @@
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use purlin::{
-    Carrier, Context, Error, auth,
+    Carrier, Context, Error,
+    admin::Tail,
+    auth,
     http_client::HttpClient,
     log::{Background, Format, Level, LogLayer, Logger, Queue},
     metrics::{MetricsLayer, Registry},
@@ -54,6 +56,8 @@ pub struct Telemetry {
     pub metrics: MetricsLayer,
     /// Makes spans.
     pub tracer: Tracer,
+    /// The last lines.
+    pub tail: Tail,
 }
 
 /// What runs beside the calls until the process ends.
@@ -76,7 +80,8 @@ impl Telemetry {
         (format, level): (Format, Level),
         (traces, share): (&Traces, f64),
     ) -> Result<(Self, Outbox), Box<dyn error::Error>> {
-        let (log, background) = Logger::queued(format, io::stderr(), Queue::default())?;
+        let tail = Tail::new(1000);
+        let (log, background) = Logger::queued(format, tail.over(io::stderr()), Queue::default())?;
         let log = log.level(level);
         let sampling = match traces {
             Traces::None => Sampling::never(),
@@ -100,7 +105,7 @@ impl Telemetry {
         };
         let registry = Registry::new();
         let (lines, metrics) = (LogLayer::new(log.clone()), MetricsLayer::new(registry.clone()));
-        let telemetry = Self { log, lines, registry, metrics, tracer };
+        let telemetry = Self { log, lines, registry, metrics, tracer, tail };
         Ok((telemetry, Outbox { background, export }))
     }
 }

@@ -1,3 +1,7 @@
-//! What the README shows is what happens.
+//! What the README shows is what happens, and what is told of a call is told everywhere.
 
+mod access;
+mod page;
+mod traces;
 mod walk;
+mod world;

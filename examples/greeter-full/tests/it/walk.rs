@@ -1,45 +1,7 @@
-use std::{
-    env,
-    io::{BufRead as _, BufReader},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use crate::world::{Process, ours};
+use std::{env, process::Command};
 
 const README: &str = include_str!("../../README.md");
-
-/// A process that is killed when this is dropped, so that a test that fails leaves none behind.
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Killed {
-    /// Starts a program, and waits until it says where it listens.
-    fn start(program: &Path) -> Self {
-        let mut command = Command::new(program);
-        for (name, _) in env::vars().filter(|(name, _)| name.starts_with("GREETER_")) {
-            command.env_remove(name);
-        }
-        command.stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = Self(command.spawn().unwrap_or_else(|e| panic!("{program:?}: {e}")));
-        let mut said = String::new();
-        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        assert!(said.starts_with("HTTP "), "{program:?} said {said:?}");
-        child
-    }
-}
-
-/// The greeter's program lies beside ours; the test command builds both.
-fn greeter() -> PathBuf {
-    let path = Path::new(env!("CARGO_BIN_EXE_greeter-full")).with_file_name("greeter");
-    assert!(path.exists(), "{} is built by `cargo build -p greeter`", path.display());
-    path
-}
 
 #[test]
 fn foreign_clients_see_the_breaker_open_as_the_readme_shows() {
@@ -52,9 +14,9 @@ fn foreign_clients_see_the_breaker_open_as_the_readme_shows() {
             let (line, expected) = run.split_once('\n').unwrap();
             runs += 1;
             match line {
-                "cargo run -p greeter" => back = Some(Killed::start(&greeter())),
+                "cargo run -p greeter" => back = Some(Process::start(&ours("greeter"), 3, [""; 0])),
                 "cargo run -p greeter-full" => {
-                    front = Some(Killed::start(Path::new(env!("CARGO_BIN_EXE_greeter-full"))));
+                    front = Some(Process::start(&ours("greeter-full"), 3, [""; 0]));
                 }
                 "pkill -x greeter" => drop(back.take().expect("the greeter runs")),
                 line => {

@@ -181,7 +181,7 @@ fn callgrind_count(report: &str) -> Option<u64> {
 }
 
 fn table(face: Face, counted: &[&(Server, Vec<f64>)]) -> Table {
-    let [base, _] = face.bases();
+    let [base, ..] = face.bases();
     let (name, ratio) = (face.to_string(), format!("÷ {base}"));
     let mut table = Table::new(&[&name, "instructions/call", &ratio, "what"]);
     let base = counted.iter().find(|(server, _)| server.name == base).map(|(_, counts)| counts);

@@ -117,7 +117,7 @@ fn table(face: Face, measured: &[&(Server, Seen)]) -> Table {
     let mut header = vec![face.to_string(), "CPU µs/req".to_owned()];
     header.extend(bases.map(|base| format!("CPU ÷ {base}")));
     header.push("RSS MiB".to_owned());
-    header.push(format!("RSS ÷ {}", bases[1]));
+    header.push(format!("RSS ÷ {}", bases[2]));
     header.extend(["req/s", "p99 µs", "errors", "rounds", "what"].map(str::to_owned));
     let mut table = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
     let find = |name: &str| measured.iter().find(|(s, _)| s.name == name).map(|(_, seen)| seen);
@@ -125,7 +125,7 @@ fn table(face: Face, measured: &[&(Server, Seen)]) -> Table {
         let mut cells = vec![server.name.to_owned(), shown(Spread::of(&seen.cpu_micros), 2)];
         cells.extend(bases.map(|base| over(find(base), seen, |seen| &seen.cpu_micros)));
         cells.push(shown(Spread::of(&seen.resident_mib), 1));
-        cells.push(over(find(bases[1]), seen, |seen| &seen.resident_mib));
+        cells.push(over(find(bases[2]), seen, |seen| &seen.resident_mib));
         cells.push(shown(Spread::of(&seen.per_second), 0));
         cells.push(shown(Spread::of(&seen.p99_micros), 0));
         cells.extend([seen.errors.to_string(), seen.cpu_micros.len().to_string()]);

@@ -6,6 +6,7 @@
 //! allocations, apart because counting costs time.
 
 mod balancing;
+pub mod chain;
 mod contended;
 mod counted;
 mod resilience;

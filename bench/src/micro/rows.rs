@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, layer::layer_fn};
 
-use super::{Micro, balancing, resilience};
+use super::{Micro, balancing, chain, resilience};
 
 /// Measures every row, in the order of the table.
 ///
@@ -28,6 +28,7 @@ pub fn rows(micro: &mut impl Micro) -> Result<(), Box<dyn Error>> {
     tower_stacks(micro);
     resilience::rows(micro)?;
     balancing::rows(micro)?;
+    chain::rows(micro)?;
     Ok(())
 }
 

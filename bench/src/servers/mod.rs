@@ -66,12 +66,22 @@ pub(crate) const SERVERS: &[Server] = &[
     http("purlin", "Router, query, JSON, no layer", Start::Here(purlin::http)),
     http("purlin-open", "the same without protections", Start::Here(purlin::http_open)),
     http("purlin-log", "one line per call", Start::Here(purlin::http_log)),
+    http(
+        "purlin-full",
+        "span, line, metrics, limiter, breaker, deadline",
+        Start::Here(purlin::http_full),
+    ),
     http("gokit", "gorilla/mux, no middleware", Start::GoKit(&["-http"])),
     http("gokit-full", "limiter, breaker, two lines, metrics", Start::GoKit(&["-full", "-http"])),
     grpc("tonic", "tonic, no layer", Start::Here(tonic_plain::serve)),
     grpc("tonic-full", "TraceLayer line, metrics, governor", Start::Here(tonic_full::serve)),
     grpc("purlin", "no layer", Start::Here(purlin::grpc)),
     grpc("purlin-log", "one line per call", Start::Here(purlin::grpc_log)),
+    grpc(
+        "purlin-full",
+        "span, line, metrics, limiter, breaker, deadline",
+        Start::Here(purlin::grpc_full),
+    ),
     grpc("gokit", "grpc-go, no middleware", Start::GoKit(&["-grpc"])),
     grpc("gokit-full", "limiter, breaker, two lines, metrics", Start::GoKit(&["-full", "-grpc"])),
 ];
@@ -95,10 +105,10 @@ impl fmt::Display for Face {
 
 impl Face {
     /// The names that ratios are computed against.
-    pub(crate) const fn bases(self) -> [&'static str; 2] {
+    pub(crate) const fn bases(self) -> [&'static str; 3] {
         match self {
-            Self::Http => ["axum", "gokit-full"],
-            Self::Grpc => ["tonic", "gokit-full"],
+            Self::Http => ["axum", "axum-full", "gokit-full"],
+            Self::Grpc => ["tonic", "tonic-full", "gokit-full"],
         }
     }
 }

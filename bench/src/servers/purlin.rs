@@ -18,6 +18,7 @@ use transport_http::{Router, Server, decode, encode};
 use super::greeter::{Greeting, Name, greet};
 use super::{Options, Serving};
 use crate::pb::{GreetingReply, GreetingRequest};
+use purlin_bench::micro::chain;
 
 static GREETING: purlin::Method = purlin::Method::unary("greeter.Greeter", "Greeting");
 
@@ -52,6 +53,25 @@ pub(super) fn http_log(listener: TcpListener, options: Options) -> Serving {
     Box::pin(async move {
         let router = router(BoxEndpoint::new(logged(&options, greeting())?));
         served(Serve::new(), listener, router).await;
+        Ok(())
+    })
+}
+
+/// With all that tells of a call and protects from it: a span that is not recorded, a line, metrics,
+/// a limiter, a breaker and a deadline.
+pub(super) fn http_full(listener: TcpListener, options: Options) -> Serving {
+    Box::pin(async move {
+        let full = chain::around(&GREETING, log(&options)?, greeting())?;
+        served(Serve::new(), listener, router(BoxEndpoint::new(full))).await;
+        Ok(())
+    })
+}
+
+/// The same over gRPC.
+pub(super) fn grpc_full(listener: TcpListener, options: Options) -> Serving {
+    Box::pin(async move {
+        let full = chain::around(&GREETING, log(&options)?, greeting())?;
+        served(Serve::new(), listener, methods(BoxEndpoint::new(full))).await;
         Ok(())
     })
 }
@@ -102,11 +122,14 @@ fn logged<S>(
 where
     S: Endpoint<Name, Response = Greeting, Error = purlin::Error>,
 {
-    let log = Logger::logfmt(File::options().append(true).create(true).open(&options.log)?);
     Ok(ServiceBuilder::new()
         .layer(MethodLayer::new(&GREETING))
-        .layer(LogLayer::new(log))
+        .layer(LogLayer::new(log(options)?))
         .service(inner))
+}
+
+fn log(options: &Options) -> std::io::Result<Logger> {
+    Ok(Logger::logfmt(File::options().append(true).create(true).open(&options.log)?))
 }
 
 fn router(greeting: BoxEndpoint<Name, Greeting>) -> Router {

@@ -181,7 +181,7 @@ impl ClientTls {
             Ok(verifier) => Ok(verifier),
             Err(source) => {
                 let what = self.revoked.as_ref().or(self.ca.first());
-                Err(TlsError::unfit(what.map_or_else(String::new, Pem::to_string), source))
+                Err(TlsError::unfit(&what.map_or_else(String::new, Pem::to_string), source))
             }
         }
     }
@@ -209,7 +209,7 @@ impl Material for ClientTls {
         // verifier, unless the user wants it otherwise.
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(self.tls13_only))
-            .map_err(|source| TlsError::unfit("ring", source))?
+            .map_err(|source| TlsError::unfit(&"ring", source))?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier(read, &provider)?);
         let (mut config, certificates) = match &self.credentials {

@@ -62,7 +62,7 @@ pub enum TlsError {
 }
 
 impl TlsError {
-    pub(crate) fn unfit(what: impl ToString, source: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn unfit(what: &impl ToString, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Unfit { what: what.to_string(), source: Box::new(source) }
     }
 }

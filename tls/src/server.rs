@@ -183,7 +183,7 @@ impl Material for ServerTls {
         }
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions(self.tls13_only))
-            .map_err(|source| TlsError::unfit("ring", source))?;
+            .map_err(|source| TlsError::unfit(&"ring", source))?;
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
             Some(authorities) => {

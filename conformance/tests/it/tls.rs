@@ -97,9 +97,9 @@ struct Tally {
 }
 
 impl Tally {
-    fn count(&self, outcome: Result<String, String>) {
+    fn count(&self, outcome: &Result<String, String>) {
         self.calls.fetch_add(1, Relaxed);
-        let number = outcome.as_deref().ok().and_then(|id| id.strip_prefix("spiffe://acme/"));
+        let number = outcome.as_ref().ok().and_then(|id| id.strip_prefix("spiffe://acme/"));
         match number.and_then(|number| number.parse().ok()) {
             Some(number) => drop(self.newest.fetch_max(number, Relaxed)),
             None => {
@@ -122,7 +122,7 @@ where
     loop {
         pace.tick().await;
         let (tally, call) = (tally.clone(), call());
-        calls.spawn(async move { tally.count(call.await) });
+        calls.spawn(async move { tally.count(&call.await) });
         while calls.try_join_next().is_some() {}
     }
 }

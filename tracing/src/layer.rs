@@ -69,7 +69,7 @@ impl<C: Clone> TracingLayer<C> {
     #[must_use]
     pub fn attribute(self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
         let attribute = (name.into(), value.into());
-        self.set(|setup| Arc::make_mut(&mut setup.attributes).push(attribute))
+        self.set(|setup| Arc::make_mut(setup.attributes.get_or_insert_default()).push(attribute))
     }
 
     /// Says of a call what this finds in its context.
@@ -118,7 +118,7 @@ pub struct CallTracing<C> {
 #[derive(Clone, Default)]
 struct Setup {
     name: Option<Arc<Naming>>,
-    attributes: Arc<Vec<Attribute>>,
+    attributes: Option<Arc<Vec<Attribute>>>,
     find: Option<Arc<Finding>>,
     public: bool,
 }

@@ -51,7 +51,10 @@
 
 mod b3;
 mod baggage;
+mod clock;
+mod config;
 mod export;
+mod handle;
 mod id;
 mod layer;
 mod propagation;
@@ -62,9 +65,11 @@ mod span;
 mod tracer;
 mod w3c;
 
+pub use config::Tracing;
 pub use export::{Export, Resource};
+pub use handle::TracingHandle;
 pub use layer::{CallSpan, CallTracing, TracingLayer};
 pub use propagation::{Format, Propagation, UnknownFormat};
 pub use sampling::Sampling;
 pub use span::{Attribute, Event, Side, Span, Value};
-pub use tracer::{Spans, Tracer, Tracing, TracingHandle};
+pub use tracer::{Spans, Tracer};

@@ -23,7 +23,7 @@ pub(crate) struct Record {
     pub(crate) place: Place,
     pub(crate) name: Option<Cow<'static, str>>,
     /// What the layer says of all its calls.
-    pub(crate) attributes: Arc<Vec<Attribute>>,
+    pub(crate) attributes: Option<Arc<Vec<Attribute>>>,
     /// What it has found in the context of this one.
     pub(crate) found: Vec<Attribute>,
     method: Option<&'static Method>,
@@ -54,7 +54,7 @@ impl Record {
             side,
             place,
             name: None,
-            attributes: Arc::default(),
+            attributes: None,
             found: Vec::new(),
             method: context.method(),
             peer: context.peer().cloned(),
@@ -73,9 +73,9 @@ impl Record {
 
     /// Makes the span, given how the clock of calls is told in the world's time.
     pub(crate) fn span(mut self, world: impl Fn(Instant) -> SystemTime) -> Span {
-        let mut attributes = Vec::with_capacity(8 + self.attributes.len() + self.found.len());
+        let mut attributes = Vec::with_capacity(8 + self.found.len());
         self.describe(&mut attributes);
-        attributes.extend(self.attributes.iter().cloned());
+        attributes.extend(self.attributes.iter().flat_map(|all| all.iter().cloned()));
         attributes.append(&mut self.found);
         let ended = world(self.ended);
         let mut events: Vec<Event> =

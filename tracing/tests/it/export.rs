@@ -133,8 +133,7 @@ async fn while_an_export_hangs_calls_go_on_and_memory_is_bounded() {
 async fn a_batch_that_always_fails_is_not_in_the_way_of_others_for_ever() {
     let (tracer, spans) = tracer();
     let kept = Kept::default();
-    let failures = || (0..20).map(|_| Error::of(Code::Unavailable)).collect();
-    *kept.failures.lock().unwrap() = failures();
+    *kept.failures.lock().unwrap() = (0..20).map(|_| Error::of(Code::Unavailable)).collect();
     let export = tokio::spawn(spans.export(kept.clone(), pending()));
     calls(&tracer, 3).await;
     sleep(Duration::from_secs(90)).await; // sleeps: paused

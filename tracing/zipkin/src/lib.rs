@@ -29,7 +29,7 @@ mod json;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header::CONTENT_TYPE};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, Limited};
 use purlin_endpoint::{Code, Error};
 use purlin_http_client::HttpClient;
 use purlin_tracing::{Export, Resource, Span};
@@ -76,7 +76,7 @@ impl Export for Zipkin {
         match head.status {
             status if status.is_success() => Ok(()),
             status => {
-                let said = answer.map(|answer| answer.to_bytes()).unwrap_or_default();
+                let said = answer.map(Collected::to_bytes).unwrap_or_default();
                 let said = String::from_utf8_lossy(&said).into_owned();
                 Err(Error::new(code(status), format!("{status}: {said}")))
             }

@@ -29,12 +29,13 @@ use std::{
 ///
 /// Keys are spread over shards, each behind a lock that is held for the work of one call, and each
 /// with its share of the limit, so that one may be full a little before the others. They may come
-/// from anybody: they are hashed with a secret.
-pub struct Keyed<K, V> {
+/// from anybody: they are hashed with a secret. Those that are such hashes already
+/// are taken as they are: [`KeyedByHash`].
+pub struct Keyed<K, V, S = RandomState> {
     shards: Box<[Mutex<Shard<K, V>>]>,
     /// How many keys a shard holds at most.
     room: usize,
-    secret: RandomState,
+    hasher: S,
 }
 
 struct Shard<K, V> {
@@ -54,11 +55,27 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
     /// A table for up to this many keys. It rounds up to a multiple of its number of shards, which
     /// is 64, or less for a limit under 1,024.
     pub fn new(limit: usize) -> Self {
+        Self::hashed_by(RandomState::new(), limit)
+    }
+}
+
+/// A table whose keys are hashes already, made with a secret: each is hashed once and not twice.
+pub type KeyedByHash<V> = Keyed<u64, V, BuildHasherDefault<Passed>>;
+
+impl<V> KeyedByHash<V> {
+    /// A table for up to this many keys that are hashes, rounded up [as above](Keyed::new).
+    pub fn of_hashes(limit: usize) -> Self {
+        Self::hashed_by(BuildHasherDefault::default(), limit)
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Keyed<K, V, S> {
+    fn hashed_by(hasher: S, limit: usize) -> Self {
         let shards = (limit / 16).next_power_of_two().clamp(1, SHARDS);
         Self {
             shards: (0..shards).map(|_| Mutex::new(Shard::new())).collect(),
             room: limit.div_ceil(shards),
-            secret: RandomState::new(),
+            hasher,
         }
     }
 
@@ -76,7 +93,7 @@ impl<K: Hash + Eq, V> Keyed<K, V> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         K: Borrow<Q>,
     {
-        let look = Look { hash: self.secret.hash_one(key), key };
+        let look = Look { hash: self.hasher.hash_one(key), key };
         let mut shard = self.shard(look.hash);
         if let Some(state) = shard.states.get(&look) {
             return Some(work(state));
@@ -137,7 +154,7 @@ impl<K, V> Shard<K, V> {
     }
 }
 
-impl<K: Hash + Eq, V> fmt::Debug for Keyed<K, V> {
+impl<K: Hash + Eq, V, S: BuildHasher> fmt::Debug for Keyed<K, V, S> {
     /// Keys are callers' and may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyed").field("len", &self.len()).finish_non_exhaustive()
@@ -182,8 +199,9 @@ impl<K: Borrow<Q>, Q: Eq + ?Sized> Equivalent<Hashed<K>> for Look<'_, Q> {
 }
 
 /// Passes on a hash that has been made already.
-#[derive(Default)]
-struct Passed(u64);
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Passed(u64);
 
 impl Hasher for Passed {
     fn write(&mut self, bytes: &[u8]) {
@@ -241,6 +259,18 @@ mod tests {
             assert_eq!(made, Some(()));
         }
         assert!(table.len() <= 1_024, "{}", table.len());
+    }
+
+    #[test]
+    fn hashes_are_keys_too() {
+        let secret = RandomState::new();
+        let table = Keyed::of_hashes(1_000);
+        let call = |name: &str| {
+            let add = |count: &Cell<u32>| count.replace(count.get() + 1) + 1;
+            table.with(&secret.hash_one(name), Cell::default, |_| false, add)
+        };
+        assert_eq!([call("a"), call("b"), call("a")], [Some(1), Some(1), Some(2)]);
+        assert_eq!(table.len(), 2);
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub use intercept::{
     Observes,
 };
 #[cfg(feature = "keyed")]
-pub use keyed::Keyed;
+pub use keyed::{Keyed, KeyedByHash};
 pub use method::{Kind, Method};
 pub use notes::{Note, Notes, Within};
 pub use peer::Peer;

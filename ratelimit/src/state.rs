@@ -3,7 +3,7 @@ use crate::{
     bucket::{Bucket, Taken, Terms, nanos},
     limit::FindKey,
 };
-use purlin_endpoint::{Call, Context, Invalid, Keyed};
+use purlin_endpoint::{Call, Context, Invalid, Keyed, KeyedByHash};
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
@@ -41,7 +41,7 @@ struct Keys {
     secret: RandomState,
     /// Keys are remembered by their hashes under a secret: no caller's name stays in memory, and
     /// of ten thousand keys any two share a bucket once in 10^11 times.
-    buckets: Keyed<u64, Bucket>,
+    buckets: KeyedByHash<Bucket>,
 }
 
 impl State {
@@ -53,7 +53,7 @@ impl State {
         let keys = by.map(|(find, most)| Keys {
             find,
             secret: RandomState::new(),
-            buckets: Keyed::new(most),
+            buckets: Keyed::of_hashes(most),
         });
         Ok(Arc::new(Self {
             shared: Bucket::default(),

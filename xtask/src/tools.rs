@@ -113,7 +113,7 @@ impl Tool {
         if let How::Apt { package } = self.how {
             let path = process::find(self.name)
                 .ok_or_else(|| format!("the package {package} has put no {0} here", self.name))?;
-            return self.proven(path);
+            return self.prove(&path).map(|()| path);
         }
         let home = cache()?.join(format!("{}-{}", self.name, self.version(root)?));
         let path = home.join(self.name);
@@ -121,21 +121,18 @@ impl Tool {
             return Ok(path);
         }
         self.build(root, &home)?;
-        let path = self.proven(path).inspect_err(|_| {
-            // What does not run must not be found there the next time.
-            let _ = std::fs::remove_dir_all(&home);
-        })?;
         eprintln!("   installed {} in {:.1} s", self.name, started.elapsed().as_secs_f64());
         Ok(path)
     }
 
-    /// Builds into a folder of our own and renames it, so that what stands in the cache is whole
-    /// and two builds at once do not meet.
+    /// Builds into a folder of our own and renames it when it is proven, so that what stands in the
+    /// cache is whole and runs, and two builds at once do not meet.
     fn build(&self, root: &Path, home: &Path) -> Result<(), String> {
         let cache = home.parent().unwrap_or(home);
         let bin = cache.join(format!(".{}-{}", self.name, std::process::id()));
         std::fs::create_dir_all(&bin).map_err(|error| format!("{}: {error}", bin.display()))?;
         let built = self.fill(root, &bin).and_then(|()| {
+            self.prove(&bin.join(self.name))?;
             match std::fs::rename(&bin, home) {
                 // Somebody else was faster; theirs is as good.
                 Err(_) if home.join(self.name).is_file() => Ok(()),
@@ -173,12 +170,12 @@ impl Tool {
     }
 
     /// Runs the program once: a broken one is found here and not inside some test.
-    fn proven(&self, path: PathBuf) -> Result<PathBuf, String> {
-        if !self.probe.is_empty() {
-            let home = path.parent().unwrap_or(&path);
-            process::output(Command::new(&path).current_dir(home).args(self.probe))?;
+    fn prove(&self, path: &Path) -> Result<(), String> {
+        if self.probe.is_empty() {
+            return Ok(());
         }
-        Ok(path)
+        let home = path.parent().unwrap_or(path);
+        process::output(Command::new(path).current_dir(home).args(self.probe)).map(drop)
     }
 
     fn version(&self, root: &Path) -> Result<String, String> {

@@ -121,6 +121,33 @@ enum Answer {
 }
 
 impl<E, C> Outstanding<E, C> {
+    #[inline]
+    fn measure(&self, end: &End<'_>, failed: bool) {
+        if let Some(picked) = self.picked {
+            self.seat.load.observe(picked, end.at(picked), failed);
+        }
+    }
+
+    /// The call was a stream, was given up, or panicked.
+    #[cold]
+    fn end_otherwise(&self, end: &End<'_>) {
+        let load = &self.seat.load;
+        let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        match end.how() {
+            // How long a stream lasted says nothing of how fast the instance is.
+            How::Streamed(result) => load.judge(result.is_err_and(|error| error.code().is_fault())),
+            // An instance that never answers is found by the calls whose time is over.
+            How::Dropped if is_over() => {
+                if matches!(self.answer, Answer::None) {
+                    self.measure(end, true);
+                }
+                load.judge(true);
+            }
+            // Who gave up before says nothing of the instance, and a panic is on this side.
+            _ => load.pass_over(),
+        }
+    }
+
     /// Whoever tries again learns from the error where not to.
     #[cold]
     fn tell(&self, error: &mut dyn Any) {
@@ -153,21 +180,12 @@ where
 
     #[inline]
     fn end(self, end: End<'_>) {
-        let load = &self.seat.load;
-        let is_over = || self.deadline.is_some_and(|deadline| deadline <= Instant::now());
-        let (failed, streamed) = match end.how() {
-            How::Returned => (matches!(self.answer, Answer::Failed), false),
-            How::Streamed(result) => (result.is_err_and(|error| error.code().is_fault()), true),
-            // An instance that never answers is found by the calls whose time is over.
-            How::Dropped if is_over() => (true, !matches!(self.answer, Answer::None)),
-            // Who gave up before says nothing of the instance, and a panic is on this side.
-            How::Dropped | How::Panicked => return load.pass_over(),
+        let failed = match end.how() {
+            How::Returned => matches!(self.answer, Answer::Failed),
+            _ => return self.end_otherwise(&end),
         };
-        // How long a stream lasted says nothing of how fast the instance is.
-        if let (Some(picked), false) = (self.picked, streamed) {
-            load.observe(picked, end.at(picked), failed);
-        }
-        load.judge(failed);
+        self.measure(&end, failed);
+        self.seat.load.judge(failed);
     }
 }
 

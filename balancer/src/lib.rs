@@ -50,6 +50,7 @@ mod balanced;
 mod balancer;
 mod decision;
 mod ejection;
+mod latency;
 mod load;
 mod policy;
 mod priority;

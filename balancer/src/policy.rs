@@ -1,7 +1,8 @@
 //! Which of the instances a call goes to.
 
 use crate::{
-    load::{Latency, Load, Seat},
+    latency::Latency,
+    load::{Load, Seat},
     ring::Ring,
 };
 use purlin_sd::Instance;

@@ -141,17 +141,11 @@ impl<E> Table<E> {
         let near = part >= 1.0 || (part > 0.0 && fastrand::f64() < part);
         let index = usize::from(!near);
         let (group, turn) = (&self.groups[index], &turns[index]);
-        let Some(tried) = context.get::<Tried>() else {
-            return group.pick(rule, turn, ask, |_| true);
-        };
-        let fresh = |it: &Candidate<E>| !tried.contains(it.load.id());
-        // Another group may have one that was not tried.
-        let other = &self.groups[usize::from(near)];
-        group
-            .pick(rule, turn, ask, fresh)
-            .filter(|it| fresh(it))
-            .or_else(|| other.pick(rule, turn, ask, fresh).filter(|it| fresh(it)))
-            .or_else(|| group.pick(rule, turn, ask, |_| true))
+        match context.get::<Tried>() {
+            None => group.pick(rule, turn, ask, |_| true),
+            // Another group may have one that was not tried.
+            Some(tried) => fresh([group, &self.groups[usize::from(near)]], rule, turn, ask, tried),
+        }
     }
 
     /// What is said of a pick.
@@ -165,6 +159,21 @@ impl<E> Table<E> {
             picked: picked.clone(),
         }
     }
+}
+
+/// One that was not tried, or any of the first group if there is none.
+#[cold]
+fn fresh<'t, E>(
+    groups: [&'t Group<E>; 2],
+    rule: Rule,
+    turn: &Turn,
+    ask: Ask,
+    tried: &Tried,
+) -> Option<&'t Candidate<E>> {
+    let fresh = |it: &Candidate<E>| !tried.contains(it.load.id());
+    let picked = |group: &'t Group<E>| group.pick(rule, turn, ask, fresh).filter(|it| fresh(it));
+    let picked = groups.into_iter().find_map(picked);
+    picked.or_else(|| groups[0].pick(rule, turn, ask, |_| true))
 }
 
 /// The indices of the members that the filters and the subset leave.

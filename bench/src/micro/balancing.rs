@@ -1,4 +1,4 @@
-//! A pick among many, and the bookkeeping of the call, around the same no-op.
+//! A pick among many, alone and with the bookkeeping of the call around the same no-op.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -46,6 +46,10 @@ pub(super) fn rows(micro: &mut impl Micro) -> Result<(), Box<dyn std::error::Err
                 async move || {
                     own.ready().await?.call(Request::new(Context::new(), black_box(1))).await
                 }
+            });
+            micro.row(&format!("purlin balancer, {name}, {count} instances, pick alone"), || {
+                let (balancer, context) = (balancer.clone(), Context::new());
+                async move || balancer.pick(black_box(&context)).is_ok()
             });
         }
         micro.row(&format!("tower p2c with peak EWMA, {count} instances"), || {

@@ -176,8 +176,10 @@ pub struct Calls<C> {
     /// Of methods for which there is no room.
     rest: OnceLock<Arc<Series<C>>>,
     /// By the address of the method and the number of the user's labels, if there are any.
-    labelled: RwLock<HashMap<(usize, u128), Arc<Series<C>>>>,
+    labelled: RwLock<Labelled<C>>,
 }
+
+type Labelled<C> = HashMap<(usize, u128), Arc<Series<C>>>;
 
 struct Shared<C> {
     options: Options,
@@ -276,7 +278,7 @@ impl<Req: Call, C> Intercept<Req> for Calls<C> {
         let series = self.series(context);
         series.active.begin();
         let trace = context.trace().filter(|trace| trace.is_sampled());
-        let trace = trace.map(|trace| (trace.trace_id(), trace.span_id()));
+        let trace = trace.map(|trace| Box::new((trace.trace_id(), trace.span_id())));
         let deadline = context.deadline();
         let started = request.started();
         Ok(Measuring { series, started, deadline, trace, answered: Verdict::OK })
@@ -292,7 +294,8 @@ pub struct Measuring<C> {
     series: Arc<Series<C>>,
     started: Instant,
     deadline: Option<Instant>,
-    trace: Option<(TraceId, SpanId)>,
+    /// In a box, since few calls have it and every guard is moved about.
+    trace: Option<Box<(TraceId, SpanId)>>,
     answered: Verdict,
 }
 
@@ -311,8 +314,12 @@ where
         let took = at.saturating_duration_since(self.started);
         let verdict = end.verdict(self.answered, self.started, self.deadline);
         self.series.active.end();
-        let seen =
-            self.trace.map(|(trace, span)| Seen { trace, span, value: took.as_secs_f64(), at });
+        let seen = self.trace.as_deref().map(|&(trace, span)| Seen {
+            trace,
+            span,
+            value: took.as_secs_f64(),
+            at,
+        });
         if let Some(histogram) = self.series.outcome(verdict) {
             histogram.record(took, seen);
         }

@@ -22,7 +22,8 @@ mod wire;
 
 use purlin_endpoint::{Context, Endpoint, Error, Method, MethodLayer, endpoint_fn};
 use purlin_metrics::{Distribution, MetricsLayer, Registry, Snapshot, Value};
-use tokio::time::Duration;
+use std::time::Duration;
+use tokio::time::sleep;
 use tower::ServiceBuilder;
 
 static GREETING: Method = Method::unary("greeter.Greeter", "Greeting");
@@ -31,7 +32,7 @@ const ACTIVE: &str = "rpc.server.active_requests";
 
 /// A call that takes so many milliseconds; zero fails as the caller's fault, one as the server's.
 async fn work(_: Context, millis: u64) -> Result<u64, Error> {
-    tokio::time::sleep(Duration::from_millis(millis)).await;
+    sleep(Duration::from_millis(millis)).await;
     match millis {
         0 => Err(Error::invalid("millis", "is zero")),
         1 => Err(Error::internal(std::io::Error::other("one"))),

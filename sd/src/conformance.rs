@@ -3,11 +3,41 @@
 //! A backend brings its [`World`]: how to make it, and how to do things to its registry. Each
 //! function panics with a sentence that says which promise of the [crate] was broken. They
 //! wait for what must happen, in tokio's time: paused for a registry in memory, real for a real
-//! server. A [`Proxy`] before a real server makes it fail.
+//! server. A [`Proxy`] before a real server makes it fail. What a real server does not do in any
+//! order one likes, a [`Stormy`] one in memory does: [`storms`] tries random faults on it.
+//!
+//! # What is shown where
+//!
+//! Each fault of each backend, against a real server (R), a fake one (F), a network that loses and
+//! changes what is sent (N), the thing itself (T), or not at all:
+//!
+//! | [`Fault`] | consul | etcd | dns | mdns | file | memory |
+//! |---|---|---|---|---|---|---|
+//! | [`Down`](Fault::Down), from the start and later | R, F | R | F | N: silent | - a | - a |
+//! | [`Hang`](Fault::Hang) | R, F | R | F | N: answers are lost | - a | - a |
+//! | [`Reset`](Fault::Reset) | R, F | R | F: truncated by UDP, reset by TCP | N: cut off | - b | - b |
+//! | [`Errors`](Fault::Errors) | R, F | F | F: SERVFAIL | N: SERVFAIL | T: fields that are none | - a |
+//! | [`Garbage`](Fault::Garbage) | R, F | R | F | N | T: broken off | - a |
+//! | [`Empty`](Fault::Empty) | R, F | F | F | N: forged goodbyes | T: as Wiped | T: as Wiped |
+//! | [`Backwards`](Fault::Backwards) | R, F | R: restored | - c | N: late and twice | - c | - c |
+//! | [`Compacted`](Fault::Compacted) | R: a check's time runs out | R | - d | - d | - d | - d |
+//! | [`Flapping`](Fault::Flapping) | R, F | R | F | N | - a | - a |
+//! | [`Wiped`](Fault::Wiped) | R, F | R | F: as Empty | - d | T | T |
+//! | [`Jump`](Fault::Jump) | R, F | R | F | N | T | T |
+//! | a slow subscriber | R | R | F | N | T | T |
+//!
+//! a: nothing is between it and who asks. b: it has no connections. c: it counts nothing that is
+//! looked at. d: nobody keeps a past, or data that could be lost.
+//!
+//! Where there is an F for Consul and DNS, [`storms`] tries them in random order too, and this
+//! crate's own tests do so with a registry that is simulated as a whole. What multicast DNS makes of
+//! random losses is tried on what it has heard, which needs no network.
 
 mod proxy;
+mod storm;
 
 pub use proxy::{Mode, Proxy};
+pub use storm::{State, Stormy, Truth, storms};
 
 use crate::{
     Discovery, EmptyAnswer, Endpoints, Instance, Instancer, Registrar, Registry, Snapshot, Source,
@@ -53,7 +83,7 @@ pub trait World: Sync {
 /// What happens to a registry.
 ///
 /// Each of a world's faults is there when somebody starts, and comes later too. In what order they
-/// come, and together, is tried with random numbers in this crate's own tests.
+/// come is tried with random numbers, by [`storms`] and in this crate's own tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Nothing listens.

@@ -11,6 +11,7 @@ use tokio::{
 
 pub(crate) struct Fake {
     pub(crate) consul: Consul,
+    pub(crate) client: HttpClient,
     asked: mpsc::UnboundedReceiver<Asked>,
     up: watch::Sender<bool>,
 }
@@ -22,8 +23,11 @@ pub(crate) struct Asked {
     pub(crate) head: String,
     pub(crate) body: String,
     pub(crate) at: Instant,
-    answer: oneshot::Sender<String>,
+    answer: oneshot::Sender<Answer>,
 }
+
+/// What is sent, and whether the connection ends with it.
+struct Answer(String, bool);
 
 impl Fake {
     pub(crate) fn new() -> Self {
@@ -38,8 +42,8 @@ impl Fake {
             tokio::spawn(serve(far, asking.clone(), is_up.clone()));
             async { outcome }
         }));
-        let consul = Consul::new("http://consul:8500/").unwrap().client(client);
-        Self { consul, asked, up }
+        let consul = Consul::new("http://consul:8500/").unwrap().client(client.clone());
+        Self { consul, client, asked, up }
     }
 
     /// The next request.
@@ -68,14 +72,24 @@ impl Asked {
         self.raw(format!("HTTP/1.1 {status} Status\r\ncontent-length: {length}\r\n\r\n{said}"));
     }
 
-    pub(crate) fn raw(self, answer: String) {
+    fn raw(self, answer: String) {
         // Whoever asked may be gone.
-        let _ = self.answer.send(answer);
+        let _ = self.answer.send(Answer(answer, false));
+    }
+
+    /// So much of an answer, and then the end of the connection.
+    pub(crate) fn breaks_off(self, answer: String) {
+        let _ = self.answer.send(Answer(answer, true));
     }
 
     /// Waits until whoever asked does not want to know any more.
-    pub(crate) async fn given_up(mut self) {
+    pub(crate) async fn closed(&mut self) {
         self.answer.closed().await;
+    }
+
+    /// As [`closed`](Self::closed), and lets go of it.
+    pub(crate) async fn given_up(mut self) {
+        self.closed().await;
     }
 }
 
@@ -99,12 +113,12 @@ async fn serve(
             if asking.send(Asked { line, head, body, at: Instant::now(), answer }).is_err() {
                 return;
             }
-            let answer = tokio::select! {
+            let Answer(answer, last) = tokio::select! {
                 Ok(answer) = told => answer,
                 // A client that waits says nothing more before it closes.
                 _ = stream.read_u8() => return,
             };
-            if stream.write_all(answer.as_bytes()).await.is_err() {
+            if stream.write_all(answer.as_bytes()).await.is_err() || last {
                 return;
             }
         }

@@ -4,3 +4,4 @@ mod fake;
 mod foreign;
 mod queries;
 mod registrations;
+mod storms;

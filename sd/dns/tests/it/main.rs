@@ -3,4 +3,5 @@
 mod answers;
 mod foreign;
 mod server;
+mod storms;
 mod suite;

@@ -7,7 +7,7 @@ use hickory_resolver::proto::{
         rdata::{A, AAAA, SOA, SRV},
     },
 };
-use purlin_sd::conformance::Fault;
+use purlin_sd::conformance::{Fault, Truth};
 use purlin_sd_dns::Dns;
 use std::{
     collections::BTreeSet,
@@ -35,6 +35,16 @@ pub(crate) struct Zone {
     pub(crate) failing: BTreeSet<Name>,
     /// Whether what is asked by UDP is answered in full.
     pub(crate) truncates: bool,
+    /// Whether answers are not to be kept: the resolver's cache knows nothing of simulated time.
+    pub(crate) fleeting: bool,
+    /// Is told who has asked, and what was answered.
+    pub(crate) truth: Option<Arc<Truth>>,
+}
+
+impl Zone {
+    fn time_to_live(&self) -> u32 {
+        if self.fleeting { 0 } else { 1 }
+    }
 }
 
 /// A question, when it came, and whether by TCP.
@@ -95,8 +105,9 @@ impl Server {
     pub(crate) fn put(&self, (priority, weight, port): (u16, u16, u16), host: &str, ip: IpAddr) {
         let service = RData::SRV(SRV::new(priority, weight, port, name(host)));
         self.change(|zone| {
-            zone.records.push(Record::from_rdata(name(SERVICE), 1, service));
-            zone.records.push(Record::from_rdata(name(host), 1, address(ip)));
+            let ttl = zone.time_to_live();
+            zone.records.push(Record::from_rdata(name(SERVICE), ttl, service));
+            zone.records.push(Record::from_rdata(name(host), ttl, address(ip)));
         });
     }
 
@@ -199,19 +210,37 @@ fn answer(question: &[u8], (zone, asked): &Shared, tcp: bool) -> Vec<u8> {
         answer.metadata.truncation = true;
     } else if zone.fault == Some(Fault::Empty) || records().next().is_none() {
         answer.metadata.response_code = ResponseCode::NXDomain;
-        answer.add_authority(start_of_authority());
+        answer.add_authority(start_of_authority(&zone));
     } else {
         answer.add_answers(records().filter(|record| record.record_type() == kind).cloned());
         if answer.answers.is_empty() {
-            answer.add_authority(start_of_authority());
+            answer.add_authority(start_of_authority(&zone));
         }
+    }
+    if let (Some(truth), RecordType::SRV) = (&zone.truth, kind) {
+        tell(truth, &answer, tcp);
     }
     answer.to_vec().unwrap()
 }
 
+/// Says what was answered, if it was.
+fn tell(truth: &Truth, answer: &Message, tcp: bool) {
+    if !tcp {
+        truth.asked();
+    }
+    if answer.metadata.response_code != ResponseCode::ServFail && !answer.metadata.truncation {
+        let targets = answer.answers.iter().filter_map(|record| match &record.data {
+            RData::SRV(service) => Some(service.target.to_string()),
+            _ => None,
+        });
+        let told: Vec<String> = targets.map(|host| crate::storms::id(&host)).collect();
+        truth.told(&told);
+    }
+}
+
 /// It says how long to believe that there is nothing.
-fn start_of_authority() -> Record {
-    let root = name("test.");
-    let authority = SOA::new(root.clone(), root.clone(), 1, 1, 1, 1, 1);
-    Record::from_rdata(root, 1, RData::SOA(authority))
+fn start_of_authority(zone: &Zone) -> Record {
+    let (root, ttl) = (name("test."), zone.time_to_live());
+    let authority = SOA::new(root.clone(), root.clone(), 1, 1, 1, 1, ttl);
+    Record::from_rdata(root, ttl, RData::SOA(authority))
 }

@@ -34,12 +34,7 @@ static CLASS: [u8; 256] = {
 };
 
 pub(crate) fn wants(text: &[u8]) -> Wants {
-    let class = |seen: u8, bytes: &[u8]| {
-        bytes.iter().fold(seen, |seen, byte| seen | CLASS[usize::from(*byte)])
-    };
-    // Eight at a time, without a jump between them: this is a fifth of the work of a line.
-    let (eights, rest) = text.as_chunks::<8>();
-    let seen = class(eights.iter().fold(0, |seen, eight| class(seen, eight)), rest);
+    let seen = text.iter().fold(0, |seen, byte| seen | CLASS[usize::from(*byte)]);
     let any =
         |is: fn(char) -> bool| seen & PERHAPS != 0 && String::from_utf8_lossy(text).chars().any(is);
     if seen & ESCAPE != 0 || any(is_unsafe) {

@@ -116,6 +116,9 @@ impl fmt::Debug for Background {
     }
 }
 
+/// How long the thread waits for more lines after it has written some.
+const LINGER: Duration = Duration::from_millis(1);
+
 /// Lines on their way to a writer.
 pub(crate) struct Lines {
     queue: Queue,
@@ -134,6 +137,8 @@ struct State {
     /// How many lines were ever put in, and how many of these the thread is done with.
     put: u64,
     done: u64,
+    /// The thread waits for a line, for however long.
+    asleep: bool,
     /// What the writer said last, if it was not asked since.
     error: Option<io::Error>,
     /// Nothing more is put in.
@@ -149,14 +154,20 @@ impl Lines {
         if state.closed || line.len() > self.queue.bytes.saturating_sub(state.waiting.len()) {
             return false;
         }
-        let idle = state.waiting.is_empty();
+        let few = state.waiting.len() < self.many();
         state.waiting.extend_from_slice(line);
         state.put += 1;
+        let wake = mem::take(&mut state.asleep) || few && state.waiting.len() >= self.many();
         drop(state);
-        if idle {
+        if wake {
             self.filled.notify_one();
         }
         true
+    }
+
+    /// How many bytes are worth waking the thread for.
+    const fn many(&self) -> usize {
+        self.queue.bytes / 2
     }
 
     pub(crate) fn lost(&self) -> u64 {
@@ -212,9 +223,15 @@ impl Lines {
 
     /// Waits for lines, and how many were put in with them; `None` when there will be no more.
     fn take(&self, chunk: &mut Vec<u8>) -> Option<u64> {
+        // Lines come in numbers, and to wake the thread costs a call more than the line does.
+        let few = |state: &mut State| state.waiting.len() < self.many() && !state.closed;
+        let waited = self.filled.wait_timeout_while(self.state(), LINGER, few);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.asleep = true;
         let idle = |state: &mut State| state.waiting.is_empty() && !state.closed;
-        let waited = self.filled.wait_while(self.state(), idle);
+        let waited = self.filled.wait_while(state, idle);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.asleep = false;
         mem::swap(chunk, &mut state.waiting);
         (!chunk.is_empty()).then_some(state.put)
     }

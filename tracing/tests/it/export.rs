@@ -52,13 +52,13 @@ async fn spans_are_exported_in_batches_after_the_interval_and_at_the_stop() {
     let (stop, stopped) = oneshot::channel::<()>();
     let export = tokio::spawn(spans.export(kept.clone(), async { _ = stopped.await }));
     calls(&tracer, 3).await;
-    sleep(Duration::from_millis(900)).await; // sleeps: paused
+    sleep(Duration::from_millis(900)).await;
     assert!(kept.sizes().is_empty());
-    sleep(Duration::from_millis(200)).await; // sleeps: paused
+    sleep(Duration::from_millis(200)).await;
     assert_eq!(kept.sizes(), [3]);
     // As many as a batch holds don't wait for the interval.
     calls(&tracer, 24).await;
-    sleep(Duration::from_millis(1)).await; // sleeps: paused
+    sleep(Duration::from_millis(1)).await;
     assert_eq!(kept.sizes(), [3, 10, 10, 4]);
     calls(&tracer, 5).await;
     stop.send(()).unwrap();
@@ -81,12 +81,12 @@ async fn a_batch_that_may_be_tried_again_is_and_one_that_may_not_is_given_up() {
         vec![Error::of(Code::InvalidArgument), unavailable(), unavailable()];
     let export = tokio::spawn(spans.export(kept.clone(), pending()));
     calls(&tracer, 7).await;
-    sleep(Duration::from_secs(10)).await; // sleeps: paused
+    sleep(Duration::from_secs(10)).await;
     let handle = tracer.handle();
     assert_eq!((kept.sizes().len(), handle.refused()), (0, 7));
     *kept.failures.lock().unwrap() = vec![unavailable(), unavailable()];
     calls(&tracer, 8).await;
-    sleep(Duration::from_secs(10)).await; // sleeps: paused
+    sleep(Duration::from_secs(10)).await;
     assert_eq!((kept.sizes(), handle.exported()), (vec![8], 8));
     export.abort();
 }
@@ -121,7 +121,7 @@ async fn while_an_export_hangs_calls_go_on_and_memory_is_bounded() {
     let export = tokio::spawn(spans.export(Kept { hangs: true, ..Kept::default() }, pending()));
     for _ in 0..100 {
         calls(&tracer, 10).await;
-        sleep(Duration::from_millis(100)).await; // sleeps: paused
+        sleep(Duration::from_millis(100)).await;
     }
     let handle = tracer.handle();
     assert_eq!(handle.queued(), 50);
@@ -136,11 +136,11 @@ async fn a_batch_that_always_fails_is_not_in_the_way_of_others_for_ever() {
     *kept.failures.lock().unwrap() = (0..20).map(|_| Error::of(Code::Unavailable)).collect();
     let export = tokio::spawn(spans.export(kept.clone(), pending()));
     calls(&tracer, 3).await;
-    sleep(Duration::from_secs(90)).await; // sleeps: paused
+    sleep(Duration::from_secs(90)).await;
     assert_eq!((tracer.handle().refused(), kept.sizes().len()), (3, 0));
     kept.failures.lock().unwrap().clear();
     calls(&tracer, 4).await;
-    sleep(Duration::from_secs(6)).await; // sleeps: paused
+    sleep(Duration::from_secs(6)).await;
     assert_eq!(kept.sizes(), [4]);
     export.abort();
 }

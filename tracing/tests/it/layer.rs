@@ -182,7 +182,8 @@ async fn a_stream_is_one_span_to_its_end_whichever_side_ends_it() {
         let stream = ServiceBuilder::new().layer(TracingLayer::server(&tracer)).service(
             endpoint_fn(|_: Context, ()| async move {
                 Ok::<_, Error>(Streaming::new(futures_util::stream::unfold(0, |n| async move {
-                    tokio::time::sleep(Duration::from_millis(2)).await; // sleeps: paused
+                    // sleeps: time is paused.
+                    tokio::time::sleep(Duration::from_millis(2)).await;
                     (n < 1000).then_some((Ok(n), n + 1))
                 })))
             }),

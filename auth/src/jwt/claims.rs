@@ -40,7 +40,7 @@ pub(crate) struct Registered<'a> {
 
 impl<'a> Registered<'a> {
     /// Reads them, and finds out whether all claims hold to the rules.
-    pub(crate) fn read(payload: &'a [u8]) -> Result<Self, Refused> {
+    pub(crate) fn read(payload: &'a str) -> Result<Self, Refused> {
         let mut claims = Self::default();
         json::read(payload, &mut claims).map_err(|why| Refused::malformed("claims", &why))?;
         Ok(claims)
@@ -100,13 +100,13 @@ mod tests {
             r#"{"scope":["a"]}"#,
             r#"{"exp":9223372036854775807}"#,
         ] {
-            assert!(Registered::read(wrong.as_bytes()).is_err(), "{wrong}");
+            assert!(Registered::read(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn a_token_is_good_from_its_first_second_until_before_its_last() {
-        let claims = Registered::read(br#"{"nbf":100,"iat":90,"exp":200}"#).unwrap();
+        let claims = Registered::read(r#"{"nbf":100,"iat":90,"exp":200}"#).unwrap();
         let check = |now, leeway| claims.check_times(SECOND * now, SECOND * leeway);
         assert_eq!(check(99, 0), Err(Refused::TooEarly));
         assert_eq!(check(100, 0), Ok(()));

@@ -18,7 +18,7 @@ const PART: usize = 1024;
 pub(crate) struct Compact<'t> {
     /// What the signature is about.
     pub(crate) signed: &'t [u8],
-    header: &'t str,
+    pub(crate) header: &'t str,
     payload: &'t str,
     signature: &'t str,
 }
@@ -45,6 +45,11 @@ impl<'t> Compact<'t> {
 
     pub(crate) fn payload(&self) -> Result<Vec<u8>, Refused> {
         URL_SAFE_NO_PAD.decode(self.payload).map_err(|why| Refused::malformed("payload", &why))
+    }
+
+    /// The payload as a text, which claims are.
+    pub(crate) fn claims(&self) -> Result<String, Refused> {
+        String::from_utf8(self.payload()?).map_err(|why| Refused::malformed("claims", &why))
     }
 
     pub(crate) fn signature<'b>(&self, buffer: &'b mut Buffer) -> Result<&'b [u8], Refused> {
@@ -83,6 +88,7 @@ pub(crate) struct Header<'a> {
 
 impl<'a> Header<'a> {
     fn read(text: &'a [u8]) -> Result<Self, Refused> {
+        let text = str::from_utf8(text).map_err(|why| Refused::malformed("header", &why))?;
         let mut header = Self::default();
         json::read(text, &mut header).map_err(|why| Refused::malformed("header", &why))?;
         Ok(header)

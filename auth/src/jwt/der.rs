@@ -37,7 +37,9 @@ pub(crate) fn public_key(der: &[u8]) -> Result<Material, BadKey> {
 }
 
 /// The key's algorithm, its curve, and its own bytes.
-fn parts(der: &[u8]) -> Option<(&[u8], Option<&[u8]>, &[u8])> {
+type Parts<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let info = whole(der, SEQUENCE)?;
     let (algorithm, info) = take(info, SEQUENCE)?;
     // The first byte says how many bits of the last one are not used.

@@ -71,7 +71,7 @@ pub(crate) fn distinct<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), Bad
 }
 
 fn check(json: &str) -> Result<(), BadKey> {
-    json::check(json.as_bytes()).map_err(|_| BadKey::Invalid("it is not one JSON object"))
+    json::check(json).map_err(|_| BadKey::Invalid("it is not one JSON object"))
 }
 
 fn usable(jwk: &Jwk) -> Result<Key, BadKey> {

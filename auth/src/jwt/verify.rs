@@ -1,12 +1,13 @@
 use super::{
-    Claims, Jwt, KeySet, Keys, Refused,
+    Algorithm, Claims, Jwt, KeySet, Keys, Refused,
     cache::Cache,
     claims::Registered,
-    compact::{Buffer, Compact, Header},
+    compact::{Buffer, Compact},
 };
 use crate::{
     Authenticate, Authenticating, Credentials, Principal, Scheme, Unauthenticated, quoted,
 };
+use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
 use purlin_endpoint::Context;
 use serde::de::DeserializeOwned;
@@ -47,11 +48,20 @@ pub struct Verifier<T> {
     config: Jwt,
     keys: Keys,
     cache: Option<Cache<Verified<T>>>,
+    /// The header of the last good token: nearly all tokens of an issuer have the same.
+    header: ArcSwapOption<Known>,
     clock: Box<dyn Fn() -> SystemTime + Send + Sync>,
     roles: Option<Box<Roles<T>>>,
 }
 
 type Roles<T> = dyn Fn(&T) -> Vec<String> + Send + Sync;
+
+/// A header that was found to be good.
+struct Known {
+    encoded: Box<str>,
+    algorithm: Algorithm,
+    key: Option<Box<str>>,
+}
 
 /// A token that is what it says.
 #[derive(Debug)]
@@ -75,7 +85,8 @@ impl<T> Clone for Verified<T> {
 impl<T> Verifier<T> {
     pub(crate) fn new(config: Jwt, keys: Keys) -> Self {
         let cache = (config.remembered > 0).then(|| Cache::new(config.remembered));
-        Self { config, keys, cache, clock: Box::new(SystemTime::now), roles: None }
+        let header = ArcSwapOption::empty();
+        Self { config, keys, cache, header, clock: Box::new(SystemTime::now), roles: None }
     }
 
     /// Reads the time from this clock, for tests.
@@ -129,6 +140,29 @@ impl<T: DeserializeOwned> Verifier<T> {
         now: Duration,
     ) -> Result<Verified<T>, Refused> {
         let compact = Compact::cut(token)?;
+        let (header, is_new) = match self.header.load_full() {
+            Some(known) if *known.encoded == *compact.header => (known, false),
+            _ => (Arc::new(self.read_header(&compact)?), true),
+        };
+        let (algorithm, id) = (header.algorithm, header.key.as_deref());
+        let payload = compact.claims()?;
+        let claims = Registered::read(&payload)?;
+        self.check(&claims, now)?;
+        let unknown = || Refused::UnknownKey(id.map(Into::into));
+        let key = keys.find(algorithm, id).ok_or_else(unknown)?;
+        let mut buffer = Buffer::new();
+        if !key.verify(algorithm, compact.signed, compact.signature(&mut buffer)?) {
+            return Err(Refused::Signature);
+        }
+        if is_new {
+            self.header.store(Some(header.clone()));
+        }
+        let own: T =
+            serde_json::from_str(&payload).map_err(|why| Refused::Claims(why.to_string()))?;
+        Ok(self.verified(&claims, own))
+    }
+
+    fn read_header(&self, compact: &Compact<'_>) -> Result<Known, Refused> {
         let mut buffer = Buffer::new();
         let header = compact.header(&mut buffer)?;
         let algorithm = header.algorithm()?;
@@ -138,19 +172,8 @@ impl<T: DeserializeOwned> Verifier<T> {
         if !self.config.accepts_type(header.kind.as_deref()) {
             return Err(Refused::Type(header.kind.unwrap_or_default().into_owned()));
         }
-        let payload = compact.payload()?;
-        let claims = Registered::read(&payload)?;
-        self.check(&claims, now)?;
-        let unknown =
-            |header: &Header<'_>| Refused::UnknownKey(header.key.as_deref().map(Into::into));
-        let key = keys.find(algorithm, header.key.as_deref()).ok_or_else(|| unknown(&header))?;
-        let mut buffer = Buffer::new();
-        if !key.verify(algorithm, compact.signed, compact.signature(&mut buffer)?) {
-            return Err(Refused::Signature);
-        }
-        let own: T =
-            serde_json::from_slice(&payload).map_err(|why| Refused::Claims(why.to_string()))?;
-        Ok(self.verified(&claims, own))
+        let key = header.key.map(Into::into);
+        Ok(Known { encoded: compact.header.into(), algorithm, key })
     }
 
     fn check(&self, claims: &Registered<'_>, now: Duration) -> Result<(), Refused> {

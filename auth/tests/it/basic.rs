@@ -48,7 +48,7 @@ fn pair(text: impl AsRef<[u8]>) -> String {
 
 /// Refused with the challenge of the realm, and nothing about why.
 fn is_challenged(outcome: Result<Context, Error>) -> bool {
-    let error = outcome.err().expect("a refusal");
+    let error = outcome.expect_err("a refusal");
     let challenge = error.attached::<Challenge>().expect("a challenge");
     assert_eq!(challenge.0, r#"Basic realm="test realm", charset="UTF-8""#);
     assert_eq!(error.message(), Code::Unauthenticated.describe());

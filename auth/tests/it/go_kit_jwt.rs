@@ -51,7 +51,7 @@ async fn parse(token: &str) -> Result<Context, Error> {
 }
 
 fn why(outcome: Result<Context, Error>) -> Refused {
-    let error = outcome.err().expect("a refusal");
+    let error = outcome.expect_err("a refusal");
     assert_eq!(error.code(), Code::Unauthenticated);
     error.find::<Refused>().expect("a reason").clone()
 }

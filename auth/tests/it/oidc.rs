@@ -157,7 +157,7 @@ fn start(world: &World) -> (Keys, Arc<Mutex<Vec<String>>>) {
 }
 
 fn why(outcome: Result<Context, Error>) -> Refused {
-    outcome.err().expect("a refusal").find::<Refused>().expect("a reason").clone()
+    outcome.expect_err("a refusal").find::<Refused>().expect("a reason").clone()
 }
 
 #[tokio::test(start_paused = true)]

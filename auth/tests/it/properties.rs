@@ -103,9 +103,9 @@ fn no_change_of_a_token_is_accepted() {
 
 /// A claim as JSON, and whether a token that has it may be accepted.
 fn claim(name: &'static str, good: Vec<String>, bad: Vec<String>) -> BoxedStrategy<(String, bool)> {
-    let claim = move |value: &String| format!("\"{name}\":{value}");
-    let good: Vec<_> = good.iter().map(|value| (claim(value), true)).collect();
-    let bad: Vec<_> = bad.iter().map(|value| (claim(value), false)).collect();
+    let claim = move |value: String| format!("\"{name}\":{value}");
+    let good: Vec<_> = good.into_iter().map(|value| (claim(value), true)).collect();
+    let bad: Vec<_> = bad.into_iter().map(|value| (claim(value), false)).collect();
     prop_oneof![4 => prop::sample::select(good), 1 => prop::sample::select(bad)].boxed()
 }
 

@@ -31,7 +31,8 @@ impl Etcd {
         // Both are held at once, so that they differ.
         let [address, peers] = [free(), free()].map(|port| port.local_addr().unwrap());
         let mut etcd = Self { address, peers, folder: folder(), process: None };
-        etcd.restart().await;
+        etcd.restart();
+        etcd.lists(&[]).await;
         etcd
     }
 
@@ -45,10 +46,9 @@ impl Etcd {
     }
 
     /// Starts it, knowing nobody.
-    async fn restart(&mut self) {
+    fn restart(&mut self) {
         self.folder = folder();
         self.process = Some(spawn(self.address, self.peers, self.folder.path()));
-        self.lists(&[]).await;
     }
 
     /// Waits until these are registered, each over both transports, and no others.
@@ -114,7 +114,7 @@ async fn foreign_greeters_are_found_in_etcd_and_its_death_and_oblivion_fail_no_c
         calling.answered(50);
         etcd.kill();
         calling.answered(100);
-        etcd.restart().await;
+        etcd.restart();
         assert_eq!(calling.end(), (150, String::new()), "{transport}");
         etcd.lists(&[&one, &two]).await;
     }

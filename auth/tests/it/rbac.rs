@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tokio::time::sleep;
 use tower::{Layer as _, ServiceBuilder};
 
 static GREETING: Method = Method::unary("greeter.Greeter", "Greeting");
@@ -246,7 +247,7 @@ async fn a_file_is_followed_and_a_broken_one_leaves_what_counts() {
     });
     let test = async {
         // The first look finds what is known already.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
         write(r#"{"roles": {"r": {"allow": ["#);
         let why = told.recv().await.unwrap().unwrap();
         assert!(why.contains("policy.json: EOF while parsing"), "{why}");

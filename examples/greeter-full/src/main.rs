@@ -121,16 +121,14 @@ async fn run(config: &Config, matches: &ArgMatches) -> Result<(), Box<dyn Error>
     // From the inside out: the greeter's client, what reaches it, what protects this process.
     let channel = Channel::new(format!("http://{}", config.greeter).parse()?);
     let greeting = transport::grpc::greeting(channel.clone(), inject);
+    let greeting = BoxEndpoint::new(layers.reaching(&GREETING, greeting));
     let greet_many = transport::grpc::greet_many(channel, inject);
+    let greet_many = BoxEndpoint::new(layers.reaching(&GREET_MANY, greet_many));
     let well = endpoint_fn(|_: Context, ()| async { Ok(HealthReply { healthy: true }) });
     let endpoints = Endpoints {
         health: BoxEndpoint::new(well.of(&HEALTH)),
-        greeting: BoxEndpoint::new(
-            layers.protected(&GREETING, layers.reaching(&GREETING, greeting)),
-        ),
-        greet_many: BoxEndpoint::new(
-            layers.protected(&GREET_MANY, layers.reaching(&GREET_MANY, greet_many)),
-        ),
+        greeting: BoxEndpoint::new(layers.protected(&GREETING, greeting)),
+        greet_many: BoxEndpoint::new(layers.protected(&GREET_MANY, greet_many)),
     };
     let http = transport::http::router(&endpoints, extract, telemetry.lines.uncalled());
     let grpc = transport::grpc::server(&endpoints, extract, telemetry.lines.uncalled())?;

@@ -18,11 +18,26 @@ const ALLOWED: &[&str] = &[
     "Zlib",
 ];
 
+/// Crates under a licence that asks for more, and why they are taken all the same.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[(
+    "smartstring",
+    "MPL-2.0+",
+    "Casbin's interpreter needs it; only `auth/casbin` needs Casbin, and it is used as it is",
+)];
+
+fn is_exception(name: &str, license: &str) -> bool {
+    EXCEPTIONS.iter().any(|(known, under, _)| *known == name && *under == license)
+}
+
 pub(super) fn check(workspace: &Workspace) -> Result<(), String> {
     let mut findings = Vec::new();
     for package in &workspace.foreign {
         let name = format!("{} {}", package.name, package.version);
-        match package.license.as_deref().map(allowed) {
+        let license = package.license.as_deref();
+        if license.is_some_and(|license| is_exception(&package.name, license)) {
+            continue;
+        }
+        match license.map(allowed) {
             Some(Ok(true)) => {}
             Some(Ok(false)) => findings.push(format!(
                 "{name} is under {}, which is not allowed",

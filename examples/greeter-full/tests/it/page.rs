@@ -121,7 +121,8 @@ fn foreign_a_browser_shows_charts_and_a_breaker_that_opens() {
     let done = "return document.querySelector('#action-inject-fault output').textContent \
                 === 'calls suffer it for 60s'";
     browser.until("the fault is set", done);
-    greet(8);
+    // More than half of the last calls have to fail.
+    greet(14);
     let open = "return Array.from(document.querySelectorAll('.layer.alarm b')) \
                 .some(it => it.textContent === 'circuitbreaker ⚠ open')";
     browser.until("the breaker is seen to be open", open);

@@ -41,10 +41,13 @@ fn is_logged(trace: &str, processes: &[&Process]) {
     }
 }
 
-fn names<'a>(spans: &'a [Value], service: impl Fn(&'a Value) -> &'a str) -> Vec<&'a str> {
+/// The services of all spans: the call and its attempt; the call that came in, and the one to the
+/// greeter with its attempt.
+fn has_both_sides(spans: &[Value], service: impl Fn(&Value) -> String) {
     let mut services: Vec<_> = spans.iter().map(service).collect();
     services.sort_unstable();
-    services
+    let (front, client) = ("greeter-full", "greeter-full-client");
+    assert_eq!(services, [front, front, front, client, client]);
 }
 
 #[test]
@@ -83,15 +86,10 @@ fn foreign_jaeger_has_both_sides_of_a_call_over_either_transport() {
             (data["spans"].as_array()?.len() == 5).then_some(data)
         });
         let spans = data["spans"].as_array().unwrap();
-        let service = |span: &'_ Value| {
+        has_both_sides(spans, |span| {
             let process = span["processID"].as_str().unwrap();
             data["processes"][process]["serviceName"].as_str().unwrap().to_owned()
-        };
-        let mut services: Vec<_> = spans.iter().map(service).collect();
-        services.sort_unstable();
-        // The call and its attempt; the call that came in, and the one to the greeter with its attempt.
-        let client = "greeter-full-client";
-        assert_eq!(services, ["greeter-full", "greeter-full", "greeter-full", client, client]);
+        });
         let roots = spans.iter().filter(|span| span["references"].as_array().unwrap().is_empty());
         assert_eq!(roots.count(), 1, "all hang together");
     }
@@ -138,10 +136,9 @@ fn foreign_zipkin_has_both_sides_and_prometheus_the_exemplar() {
             let spans = json(&url)?;
             (spans.as_array()?.len() == 5).then_some(spans)
         });
-        let service = |span: &'_ Value| span["localEndpoint"]["serviceName"].as_str().unwrap();
-        let client = "greeter-full-client";
-        let expected = ["greeter-full", "greeter-full", "greeter-full", client, client];
-        assert_eq!(names(spans.as_array().unwrap(), |span| service(span)), expected);
+        has_both_sides(spans.as_array().unwrap(), |span| {
+            span["localEndpoint"]["serviceName"].as_str().unwrap().to_owned()
+        });
         called.push(trace);
     }
 

@@ -4,6 +4,8 @@
 //! The bytes reach a parser through what everybody calls: a router, a gRPC server, a client. What a
 //! function asserts holds for any input.
 
+mod auth;
+
 use crate::{ECHO, Payload};
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
@@ -29,16 +31,19 @@ pub type Parser = fn(Vec<u8>) -> BoxFuture<'static, Reading>;
 
 /// Each parser by the name of its corpus.
 pub const ALL: &[(&str, Parser)] = &[
+    ("authorization", |bytes| auth::authorization(bytes).boxed()),
     ("b3", |bytes| traces("b3", bytes).boxed()),
     ("baggage", |bytes| traces("baggage", bytes).boxed()),
     ("frames", |bytes| frames(bytes).boxed()),
     ("grpc-message", |bytes| grpc_message(bytes).boxed()),
     ("grpc-timeout", |bytes| grpc_timeout(bytes).boxed()),
+    ("jwks", |bytes| auth::jwks(bytes).boxed()),
     ("metadata-bin", |bytes| metadata_bin(bytes).boxed()),
     ("percent", |bytes| percent(bytes).boxed()),
     ("problem-json", |bytes| problem_json(bytes).boxed()),
     ("query", |bytes| query(bytes).boxed()),
     ("sse", |bytes| sse(bytes).boxed()),
+    ("token", |bytes| auth::token(bytes).boxed()),
     ("traceparent", |bytes| traces("traceparent", bytes).boxed()),
     ("tracestate", |bytes| traces("tracestate", bytes).boxed()),
     ("x-request-timeout-ms", |bytes| http_timeout(bytes).boxed()),

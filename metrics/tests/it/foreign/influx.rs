@@ -49,7 +49,12 @@ async fn shows(port: u16, field: &str, metric: &str, expected: f64) {
 async fn influxdb_keeps_the_exact_count_and_sum() {
     let (registry, port) = (Registry::new(), port());
     let mut influxd = start(port);
-    until("there is a database", || query(port, "CREATE DATABASE test")).await;
+    // While it starts, it may say that it has done what it has not.
+    until("there is a database", || async {
+        query(port, "CREATE DATABASE test").await?;
+        get(port, "/query?q=SHOW%20DATABASES").await.filter(|told| told.contains("[\"test\"]"))
+    })
+    .await;
     let uri = format!("http://127.0.0.1:{port}/write?db=test").parse().unwrap();
     let push = Push::new(&registry, Influx::new(HttpClient::new(), uri));
     work(&registry);

@@ -35,9 +35,11 @@
 
 mod proxy;
 mod storm;
+mod truth;
 
 pub use proxy::{Mode, Proxy};
-pub use storm::{State, Stormy, Truth, storms};
+pub use storm::{Stormy, storms};
+pub use truth::{State, Truth};
 
 use crate::{
     Discovery, EmptyAnswer, Endpoints, Instance, Instancer, Registrar, Registry, Snapshot, Source,

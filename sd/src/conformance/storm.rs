@@ -1,20 +1,14 @@
 //! Random faults, one after the other, on a registry in memory and in time that is paused.
 
-use super::Fault;
+use super::{Fault, Truth};
 use crate::{
     Discovery, EmptyAnswer, Endpoints, Instance, Instancer, Registrar, Registration, Registry,
     Source,
 };
 use fastrand::Rng;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{collections::BTreeSet, future::Future, sync::Arc, time::Duration};
 use tokio::{
     runtime::{Builder, Handle},
-    sync::watch,
     time::{Instant, advance, sleep},
 };
 
@@ -37,90 +31,6 @@ pub trait Stormy: Sized {
 
     /// Registers instances of it.
     fn registry(&self) -> impl Registry;
-}
-
-/// What there is to know, and what has been said of it.
-#[derive(Debug)]
-pub struct Truth {
-    now: watch::Sender<State>,
-    said: Mutex<Said>,
-}
-
-/// What there is to know at one time.
-#[derive(Clone, Debug, Default)]
-pub struct State {
-    /// What happens to the registry.
-    pub fault: Option<Fault>,
-    /// The instances that it knows, by their ids.
-    pub instances: BTreeMap<String, Instance>,
-    /// How often this has changed.
-    pub revision: u64,
-}
-
-#[derive(Debug, Default)]
-struct Said {
-    /// The sets that were told, one after the other.
-    sets: Vec<BTreeSet<String>>,
-    /// When a source has asked.
-    asked: Vec<Instant>,
-}
-
-impl Truth {
-    fn new() -> Self {
-        Self { now: watch::Sender::default(), said: Mutex::default() }
-    }
-
-    /// What there is to know now.
-    pub fn now(&self) -> State {
-        self.now.borrow().clone()
-    }
-
-    /// A watch of what there is to know.
-    pub fn watch(&self) -> watch::Receiver<State> {
-        self.now.subscribe()
-    }
-
-    /// The registry knows this instance from now on.
-    pub fn put(&self, instance: Instance) {
-        self.change(|instances| {
-            instances.insert(instance.id.clone(), instance.clone()).as_ref() != Some(&instance)
-        });
-    }
-
-    /// The registry knows this instance no more.
-    pub fn delete(&self, id: &str) {
-        self.change(|instances| instances.remove(id).is_some());
-    }
-
-    /// The registry has answered with the set of these; whether that arrives is another matter.
-    pub fn told<'a>(&self, ids: impl IntoIterator<Item = &'a String>) {
-        self.said().sets.push(ids.into_iter().cloned().collect());
-    }
-
-    /// A source has asked for a set.
-    pub fn asked(&self) {
-        self.said().asked.push(Instant::now());
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeMap<String, Instance>) -> bool) {
-        self.now.send_if_modified(|now| {
-            let changed = change(&mut now.instances);
-            now.revision += u64::from(changed);
-            changed
-        });
-    }
-
-    fn fault(&self, fault: Option<Fault>) {
-        self.now.send_if_modified(|now| {
-            let changed = std::mem::replace(&mut now.fault, fault) != fault;
-            now.revision += u64::from(changed);
-            changed
-        });
-    }
-
-    fn said(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().expect("nobody panics while it is held")
-    }
 }
 
 const STEP: Duration = Duration::from_millis(50);

@@ -292,13 +292,16 @@ impl<G: Guard<Res, Err>, Res: 'static, Err: 'static> Armed<G, Res, Err> {
         }
         mem::forget(noting);
         let Some(guard) = self.guard.take() else { return };
-        let waiting = Waiting { guard, within: self.within.take(), outcome: PhantomData };
-        let back = match self.slot.take() {
-            Some(slot) if outcome.is_ok() => slot.park(waiting, Waiting::<G, Res, Err>::boxed),
-            _ => Some(waiting),
-        };
-        if let Some(waiting) = back {
-            waiting.guard.end(End::new(How::Returned));
+        let within = self.within.take();
+        match self.slot.take() {
+            Some(slot) if outcome.is_ok() => {
+                let waiting = Waiting { guard, within, outcome: PhantomData };
+                if let Some(waiting) = slot.park(waiting, Waiting::<G, Res, Err>::boxed) {
+                    waiting.guard.end(End::new(How::Returned));
+                }
+            }
+            // Most calls get here without their guard having been moved.
+            _ => guard.end(End::new(How::Returned)),
         }
     }
 }
@@ -378,9 +381,9 @@ impl<F, G: Guard<Res, Err>, Res, Err> Intercepting<F, G, Res, Err> {
         if G::IDLE {
             return Self { state: State::Calling { inner: call(request) }, armed: Armed::none() };
         }
-        let mut armed = Armed::new(guard, &request);
-        let inner = armed.work(|| call(request));
-        Self { state: State::Calling { inner }, armed }
+        let mut this = Self { state: State::Done, armed: Armed::new(guard, &request) };
+        this.state = State::Calling { inner: this.armed.work(|| call(request)) };
+        this
     }
 
     /// A call that was refused, with this outcome.

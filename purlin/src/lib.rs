@@ -56,6 +56,10 @@ pub use purlin_http_client as http_client;
 pub use purlin_log as log;
 #[cfg(feature = "metrics")]
 pub use purlin_metrics as metrics;
+#[cfg(feature = "metrics-cloudwatch")]
+pub use purlin_metrics_cloudwatch as metrics_cloudwatch;
+#[cfg(feature = "metrics-otlp")]
+pub use purlin_metrics_otlp as metrics_otlp;
 #[cfg(feature = "ratelimit")]
 pub use purlin_ratelimit as ratelimit;
 #[cfg(feature = "ratelimit-redis")]

@@ -9,10 +9,9 @@ function make(tag, attributes, ...children) {
   node.append(...children);
   return node;
 }
-function draw(tag, attributes, text) {
+function draw(tag, attributes) {
   const node = document.createElementNS(SVG, tag);
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== undefined) node.textContent = text;
   return node;
 }
 const number = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
@@ -31,13 +30,14 @@ function quantile(took, bounds, share) {
 }
 const bound = (value) => (value === null ? 'no calls' : value === Infinity ? 'over 52 s' : 'at most ' + millis(value));
 
-function chart(caption, describe, paint) {
+function chart(caption, describe, labels, paint) {
   const svg = draw('svg', { viewBox: '0 0 320 120', preserveAspectRatio: 'none', role: 'img', 'aria-label': describe });
   paint(svg);
-  return make('figure', {}, svg, make('figcaption', {}, caption + ': ' + describe));
+  const axis = make('div', { class: 'axis' }, ...labels.map((label) => make('span', {}, label)));
+  return make('figure', {}, svg, axis, make('figcaption', {}, caption + ': ' + describe));
 }
 function line(svg, values, most, kind) {
-  const points = values.map((value, index) => `${(index / (values.length - 1)) * 320},${105 - (value / most) * 90}`);
+  const points = values.map((value, index) => `${(index / (values.length - 1)) * 320},${118 - (value / most) * 112}`);
   svg.append(draw('polyline', { points: points.join(' '), class: kind }));
 }
 function rates(method, slot) {
@@ -46,25 +46,23 @@ function rates(method, slot) {
   const failed = method.slots.slice(0, -1).map((it) => it.failed / slot);
   const most = Math.max(1, ...calls);
   const now = `${number(calls.at(-1))} calls a second, ${number(failed.at(-1))} failed (dashed)`;
-  return chart('Rate', now, (svg) => {
-    svg.append(draw('line', { x1: 0, y1: 105, x2: 320, y2: 105, class: 'axis' }));
+  return chart('Rate', now, ['5 min ago', 'up to ' + number(most) + ' a second', 'now'], (svg) => {
+    svg.append(draw('line', { x1: 0, y1: 118, x2: 320, y2: 118, class: 'axis' }));
     line(svg, calls, most, 'calls');
     line(svg, failed, most, 'failed');
-    svg.append(draw('text', { x: 2, y: 11 }, number(most) + '/s'), draw('text', { x: 2, y: 118 }, '5 min ago'));
   });
 }
 function durations(method, bounds) {
   const took = method.slots.reduce((sum, slot) => sum.map((count, index) => count + slot.took[index]), Array(bounds.length + 1).fill(0));
   const most = Math.max(1, ...took);
   const describe = `half ${bound(quantile(took, bounds, 0.5))}, 99 of 100 ${bound(quantile(took, bounds, 0.99))}`;
-  return chart('Durations', describe, (svg) => {
+  return chart('Durations', describe, [millis(bounds[0]), millis(bounds[Math.floor(bounds.length / 2)]), 'over 52 s'], (svg) => {
     const width = 320 / took.length;
     took.forEach((count, index) => {
-      const height = (count / most) * 90;
-      svg.append(draw('rect', { x: index * width + 1, y: 105 - height, width: width - 2, height, class: 'bar' }));
+      const height = (count / most) * 112;
+      svg.append(draw('rect', { x: index * width + 1, y: 118 - height, width: width - 2, height, class: 'bar' }));
     });
-    svg.append(draw('line', { x1: 0, y1: 105, x2: 320, y2: 105, class: 'axis' }));
-    svg.append(draw('text', { x: 2, y: 118 }, millis(bounds[0])), draw('text', { x: 262, y: 118 }, 'over 52 s'));
+    svg.append(draw('line', { x1: 0, y1: 118, x2: 320, y2: 118, class: 'axis' }));
   });
 }
 function traffic(state) {
@@ -78,7 +76,10 @@ function traffic(state) {
 function facts(value) {
   const list = make('dl');
   const add = (name, value) => {
-    if (value !== null && typeof value === 'object') {
+    const plain = (it) => it === null || typeof it !== 'object';
+    if (Array.isArray(value) && value.length > 0 && value.every(plain)) {
+      list.append(make('dt', {}, name || 'state'), make('dd', {}, value.join(', ')));
+    } else if (!plain(value)) {
       const entries = Array.isArray(value) ? value.map((it, index) => [it && it.key !== undefined ? it.key : String(index), it]) : Object.entries(value);
       if (entries.length === 0) list.append(make('dt', {}, name), make('dd', {}, 'none'));
       for (const [inner, it] of entries) if (inner !== 'key' || it !== value.key || name === '') add(name === '' ? inner : name + ' · ' + inner, it);

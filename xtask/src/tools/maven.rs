@@ -13,7 +13,8 @@ pub(super) fn install(artifact: &str, sha256: &str, into: &Path) -> Result<(), S
     let mvn = launcher::needed("mvn")?;
     let maven = |goal: &str| {
         let mut command = Command::new(&mvn);
-        command.args(["-q", "-B"]);
+        // Unpacking leaves marks where it is called from.
+        command.current_dir(into).args(["-q", "-B"]);
         command.arg(format!("org.apache.maven.plugins:maven-dependency-plugin:3.6.1:{goal}"));
         command.args(["-Dmdep.stripVersion=true".into(), format!("-Dartifact={artifact}")]);
         process::output(command.arg(format!("-DoutputDirectory={}", into.display())))

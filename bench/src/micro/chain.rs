@@ -61,7 +61,7 @@ pub(super) fn rows(micro: &mut impl Micro) -> Result<(), Box<dyn Error>> {
     let chain = around(&METHOD, Logger::logfmt(io::sink()), add)
         .map_err(|error| -> Box<dyn Error> { error })?;
     micro.row("no-op endpoint with its method", || {
-        let mut own = named.clone();
+        let mut own = named;
         async move || own.ready().await?.call(asked()).await
     });
     micro.row("chain: span unsampled, line, metrics, limiter, breaker, timeout", || {

@@ -83,7 +83,9 @@ fn jwt(algorithm: Algorithm) -> Jwt {
 }
 
 /// A token's signed part and its signature.
-fn parts(token: &str) -> Result<(&[u8], Vec<u8>), Box<dyn Error>> {
+type Parts<'a> = (&'a [u8], Vec<u8>);
+
+fn parts(token: &str) -> Result<Parts<'_>, Box<dyn Error>> {
     let (signed, signature) = token.rsplit_once('.').ok_or("no token")?;
     Ok((signed.as_bytes(), URL_SAFE_NO_PAD.decode(signature)?))
 }

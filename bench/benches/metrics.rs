@@ -117,20 +117,20 @@ fn macros(recorder: &PrometheusRecorder, took: f64) {
 
 fn calls(micro: &mut impl Micro) {
     let bare = service_fn(|request: Request<u64>| ready(Ok::<_, Error>(request.message)));
-    call(micro, "call: no layer", bare, None);
+    call(micro, "call: no layer", &bare, None);
     let layer = MetricsLayer::new(Registry::new());
-    call(micro, "call: metrics", layer.layer(bare), None);
+    call(micro, "call: metrics", &layer.layer(bare), None);
     let tenant = layer.clone().label("tenant", 100, |_| Some("acme"));
-    call(micro, "call: metrics with a label of the user's", tenant.layer(bare), None);
+    call(micro, "call: metrics with a label of the user's", &tenant.layer(bare), None);
     let Exporter { recorder, handle } = Exporter::new();
     let foreign = MetricsLayer::new(recorder).layer(bare);
-    call(micro, "call: metrics into exporter-prometheus", foreign, Some(&handle));
+    call(micro, "call: metrics into exporter-prometheus", &foreign, Some(&handle));
     let twice = ServiceBuilder::new().layer(layer).layer(MetricsLayer::new(Registry::new()));
-    call(micro, "call: metrics twice, one reading of the clock", twice.service(bare), None);
+    call(micro, "call: metrics twice, one reading of the clock", &twice.service(bare), None);
 }
 
 /// Calls a service whose transport has read the clock, as ours do.
-fn call<S>(micro: &mut impl Micro, name: &str, service: S, upkeep: Option<&PrometheusHandle>)
+fn call<S>(micro: &mut impl Micro, name: &str, service: &S, upkeep: Option<&PrometheusHandle>)
 where
     S: Service<Request<u64>, Response = u64, Error = Error> + Clone + Sync,
 {
@@ -153,9 +153,9 @@ fn requests(micro: &mut impl Micro) {
     let bare = service_fn(|request: HttpRequest<u64>| {
         ready(Ok::<_, Infallible>(Response::new(request.into_body())))
     });
-    request(micro, "http: no layer", bare);
+    request(micro, "http: no layer", &bare);
     let layer = HttpMetricsLayer::new(Registry::new()).route(|_| Some("/greeting"));
-    request(micro, "http: metrics", layer.layer(bare));
+    request(micro, "http: metrics", &layer.layer(bare));
     let Exporter { recorder, handle } = Exporter::new();
     let recorder = Arc::new(recorder);
     let example = service_fn(move |request: HttpRequest<u64>| {
@@ -175,10 +175,10 @@ fn requests(micro: &mut impl Micro) {
         }
         example.clone().call(request)
     });
-    request(micro, name, kept_up);
+    request(micro, name, &kept_up);
 }
 
-fn request<S>(micro: &mut impl Micro, name: &str, service: S)
+fn request<S>(micro: &mut impl Micro, name: &str, service: &S)
 where
     S: Service<HttpRequest<u64>, Response = Response<u64>, Error = Infallible> + Clone + Sync,
 {

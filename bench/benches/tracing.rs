@@ -77,22 +77,42 @@ fn ours(timed: &mut Timed) -> Result<(), Box<dyn Error>> {
     }
     let (never, _kept) = Tracing::new("bench").sampling(Sampling::never()).tracer()?;
     row(timed, "purlin, server, not sampled, first", &TracingLayer::server(&never), None);
-    row(timed, "purlin, server, not sampled, child", &TracingLayer::server(&never), caller(false));
-    row(timed, "purlin, client, not sampled, child", &TracingLayer::client(&never), caller(false));
+    row(
+        timed,
+        "purlin, server, not sampled, child",
+        &TracingLayer::server(&never),
+        caller(false).as_ref(),
+    );
+    row(
+        timed,
+        "purlin, client, not sampled, child",
+        &TracingLayer::client(&never),
+        caller(false).as_ref(),
+    );
     let (always, spans) = Tracing::new("bench").queue(1 << 16).tracer()?;
     drained(spans, || {
         row(timed, "purlin, server, sampled, first", &TracingLayer::server(&always), None);
-        row(timed, "purlin, server, sampled, child", &TracingLayer::server(&always), caller(true));
-        row(timed, "purlin, client, sampled, child", &TracingLayer::client(&always), caller(true));
+        row(
+            timed,
+            "purlin, server, sampled, child",
+            &TracingLayer::server(&always),
+            caller(true).as_ref(),
+        );
+        row(
+            timed,
+            "purlin, client, sampled, child",
+            &TracingLayer::client(&always),
+            caller(true).as_ref(),
+        );
     });
     share_dropped(&always);
     Ok(())
 }
 
-fn row(timed: &mut Timed, name: &str, layer: &TracingLayer, trace: Option<Trace>) {
+fn row(timed: &mut Timed, name: &str, layer: &TracingLayer, trace: Option<&Trace>) {
     timed.row(name, || {
         let mut traced = layer.layer(nothing());
-        let trace = trace.clone();
+        let trace = trace.cloned();
         async move || traced.call(Request::new(black_box(context(trace.clone())), ())).await.is_ok()
     });
 }

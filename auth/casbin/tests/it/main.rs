@@ -29,14 +29,14 @@ fn asks(asked: [&'static str; 3]) -> impl Fn(&Context) -> Option<Vec<String>> {
     move |_| Some(asked.map(String::from).to_vec())
 }
 
-fn service(layer: CasbinLayer) -> impl Endpoint<(), Response = (), Error = Error> {
+fn service(layer: &CasbinLayer) -> impl Endpoint<(), Response = (), Error = Error> + use<> {
     layer.layer(endpoint_fn(|_: Context, ()| async { Ok::<_, Error>(()) }))
 }
 
 /// What becomes of a call about which these values are asked.
 async fn outcome(model: &str, rules: &[[&str; 3]], asked: [&'static str; 3]) -> Result<(), Error> {
     let layer = CasbinLayer::new(enforcer(model, rules).await).asking(asks(asked));
-    service(layer).invoke(Context::new(), ()).await
+    service(&layer).invoke(Context::new(), ()).await
 }
 
 #[tokio::test]
@@ -66,13 +66,13 @@ async fn c_3_a_model_and_a_policy_may_be_files() {
         (write("model.conf", BASIC), write("policy.csv", "p, alice, data1, read\n"));
     let enforcer = Enforcer::new(model, policy).await.unwrap();
     let layer = CasbinLayer::new(enforcer).asking(asks(["alice", "data1", "read"]));
-    service(layer).invoke(Context::new(), ()).await.unwrap();
+    service(&layer).invoke(Context::new(), ()).await.unwrap();
 }
 
 #[tokio::test]
 async fn who_is_asked_about_is_the_principal_and_the_routed_method() {
     let allowed = [["ann", "greeter.Greeter", "Greeting"]];
-    let service = service(CasbinLayer::new(enforcer(BASIC, &allowed).await));
+    let service = service(&CasbinLayer::new(enforcer(BASIC, &allowed).await));
     let call = Context::new().with_method(&GREETING);
     let ann = call.clone().with(Principal::new(Scheme::Jwt, "ann"));
     service.invoke(ann, ()).await.unwrap();
@@ -93,14 +93,14 @@ async fn who_is_asked_about_is_the_principal_and_the_routed_method() {
 async fn what_can_not_be_decided_is_refused() {
     let layer = CasbinLayer::new(enforcer(BASIC, &[]).await)
         .asking(|_| Some(vec!["only one value".to_owned()]));
-    let error = service(layer).invoke(Context::new(), ()).await.unwrap_err();
+    let error = service(&layer).invoke(Context::new(), ()).await.unwrap_err();
     assert_eq!(error.code(), Code::PermissionDenied);
 }
 
 #[tokio::test]
 async fn a_new_enforcer_decides_from_now_on() {
     let layer = CasbinLayer::new(enforcer(BASIC, &[]).await).asking(asks(["a", "b", "c"]));
-    let (handle, service) = (layer.handle(), service(layer));
+    let (handle, service) = (layer.handle(), service(&layer));
     service.invoke(Context::new(), ()).await.unwrap_err();
     handle.update(enforcer(BASIC, &[["a", "b", "c"]]).await);
     service.invoke(Context::new(), ()).await.unwrap();

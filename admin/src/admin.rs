@@ -87,8 +87,22 @@ struct Setting {
 }
 
 /// Parts of a setting's name by which its value is a secret.
-const SECRET: &[&str] =
-    &["password", "passwd", "secret", "token", "credential", "api_key", "private"];
+const SECRET: &[&str] = &[
+    "access_key",
+    "api_key",
+    "apikey",
+    "authorization",
+    "cookie",
+    "credential",
+    "jwt",
+    "passphrase",
+    "passwd",
+    "password",
+    "private",
+    "secret",
+    "signing_key",
+    "token",
+];
 
 impl Admin {
     /// A page about the service of this name and version, which starts now.
@@ -153,7 +167,8 @@ impl Admin {
 
     /// Shows a setting and where it has its value from.
     ///
-    /// The value is hidden if the name speaks of a password, secret, token, credential or key.
+    /// The value is hidden if the name speaks of a password, secret, token, cookie or credential, or
+    /// of an access, API, signing or private key.
     #[must_use]
     pub fn setting(
         mut self,

@@ -63,7 +63,7 @@ impl Record {
             request_id: context.request_id().map(ToString::to_string),
             trace_id: context.trace().map(|trace| trace.trace_id().to_string()),
             attempts: notes.attempts(),
-            error,
+            error: error.map(cut),
             layers,
             said,
         }
@@ -80,7 +80,7 @@ fn sorted(notes: Vec<Note>, started: Instant) -> (Vec<Span>, Vec<Said>) {
     for Note { layer, at, text, left } in notes {
         let at_us = micros(at.saturating_duration_since(started));
         if let Some(text) = text {
-            said.push(Said { layer, at_us, text });
+            said.push(Said { layer, at_us, text: cut(text) });
         } else if !left {
             layers.push(Span { layer, from_us: at_us, to_us: None });
         } else {
@@ -94,6 +94,15 @@ fn sorted(notes: Vec<Note>, started: Instant) -> (Vec<Span>, Vec<Said>) {
     (layers, said)
 }
 
+/// The most that is kept of a text, in bytes: callers have their part in it.
+const LONGEST: usize = 4 * 1024;
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(LONGEST));
+    text.shrink_to_fit();
+    text
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -105,6 +114,13 @@ pub(crate) fn millis(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_two_characters() {
+        assert_eq!(cut("é".repeat(LONGEST)).len(), LONGEST);
+        assert_eq!(cut(format!("a{}", "é".repeat(LONGEST))).len(), LONGEST - 1);
+        assert_eq!(cut("short".to_owned()), "short");
+    }
 
     #[test]
     fn of_two_layers_of_one_name_the_inner_one_is_left_first() {

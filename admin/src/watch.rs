@@ -253,7 +253,10 @@ where
 {
     fn response(&mut self, outcome: &mut Result<Res, Err>) {
         self.verdict = self.watching.classify.classify(outcome);
-        self.error = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        // What is not kept need not be told.
+        if self.notes.is_open() || self.verdict.failed {
+            self.error = outcome.as_ref().err().map(|error| format!("{error:#}"));
+        }
     }
 
     fn end(self, end: End<'_>) {

@@ -64,7 +64,11 @@ impl Carrier for HeaderMap {
 
     fn set(&mut self, name: &str, value: &str) {
         // A name or value that no header can have is not carried.
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+        if let (Ok(name), Ok(mut value)) =
+            (name.parse::<HeaderName>(), HeaderValue::from_str(value))
+        {
+            // Nobody shows it who shows a request.
+            value.set_sensitive(name == http::header::AUTHORIZATION);
             self.insert(name, value);
         }
     }

@@ -364,6 +364,8 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             if this.armed.guard.is_some() {
+                // It may have been long since the last poll.
+                clock::forget();
                 // What the inner future does as it is dropped belongs to the call as well.
                 this.armed.work(|| this.state.set(State::Done));
             }

@@ -135,21 +135,11 @@ where
 
     fn end(self, end: End<'_>) {
         let Some(mut line) = self.0 else { return };
+        line.verdict = end.verdict(line.verdict, line.started, line.context.deadline());
         match end.how() {
-            How::Returned | How::Streamed(Ok(())) => {}
-            How::Streamed(Err(error)) => line.fail(error),
-            How::Dropped => {
-                let late = line
-                    .context
-                    .deadline()
-                    .is_some_and(|deadline| deadline <= end.at(line.started));
-                let code = if late { Code::DeadlineExceeded } else { Code::Cancelled };
-                line.verdict = Verdict::of(code);
-            }
-            How::Panicked => {
-                line.verdict = Verdict { code: Code::Internal, failed: true };
-                line.failure = Some(Failure::panicked());
-            }
+            How::Streamed(Err(error)) => line.failure = Some(Failure::of(error)),
+            How::Panicked => line.failure = Some(Failure::panicked()),
+            _ => {}
         }
         line.write(end.took(line.started));
     }

@@ -82,7 +82,13 @@ impl Dial {
 
     /// What it is set to just now.
     pub(crate) fn now(&self) -> Setting {
-        Setting::unpack(self.setting.load(Relaxed)).at(self.millis())
+        let word = self.setting.load(Relaxed);
+        let setting = Setting::unpack(word).at(self.millis());
+        if setting.pack() != word {
+            // It is over for good. Whoever has set another one meanwhile is right.
+            let _ = self.setting.compare_exchange(word, setting.pack(), Relaxed, Relaxed);
+        }
+        setting
     }
 
     /// How long the level holds, if only for a time.

@@ -173,7 +173,7 @@ fn name(family: &Family) -> String {
         name = short.to_owned();
     }
     let suffix = suffix(&family.unit);
-    if !suffix.is_empty() && !name.ends_with(suffix) {
+    if !suffix.is_empty() && !name.ends_with(&format!("_{suffix}")) {
         name = format!("{name}_{suffix}");
     }
     name

@@ -172,6 +172,9 @@ impl<C, R> Repeating<C, R> {
         };
         failed.earlier.push(as_error(taken, advice));
         self.failed = Some(failed);
+        request.context().notes().say("retry", || {
+            format!("attempt {} failed with {}: again in {wait:?}", next.before, advice.code)
+        });
         change(request, |context| {
             let context = context.with_attempt(next.before);
             // A balancer further in passes over the instances that have failed.

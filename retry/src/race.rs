@@ -113,6 +113,7 @@ where
         };
         change(&mut request, |context| context.with_attempt(self.made));
         request.context().notes().attempted();
+        request.context().notes().say("hedge", || format!("attempt {} is made", self.made + 1));
         grant.spend();
         live.repeats.fetch_add(1, Relaxed);
         self.made += 1;

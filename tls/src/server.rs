@@ -192,6 +192,10 @@ impl Material for ServerTls {
         };
         let mut config = builder.with_cert_resolver(Arc::new(BySni(by_sni)));
         config.alpn_protocols = alpn(&self.alpn);
+        if self.client_ca.is_some() {
+            // Who resumes shows no certificate: one that has expired meanwhile would still count.
+            config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        }
         Ok((config, certificates))
     }
 }

@@ -57,7 +57,8 @@ impl Record {
             attributes: None,
             found: Vec::new(),
             method: context.method(),
-            peer: context.peer().cloned(),
+            // Who asks is not who is asked: a client's peer is its own caller.
+            peer: if side == Side::Server { context.peer().cloned() } else { None },
             request_id: context.request_id().cloned(),
             attempt: context.attempt(),
             deadline: context.deadline(),

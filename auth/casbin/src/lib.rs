@@ -18,7 +18,7 @@
 //!     [matchers]\nm = r.sub == p.sub && r.obj == p.obj && r.act == p.act
 //! ").await?;
 //! let mut enforcer = Enforcer::new(model, ()).await?;
-//! enforcer.add_policy(["ann", "greeter.Greeter", "Greeting"].map(String::from).to_vec()).await?;
+//! enforcer.add_policy(["basic:ann", "greeter.Greeter", "Greeting"].map(String::from).to_vec()).await?;
 //! let greet = ServiceBuilder::new()
 //!     .layer(CasbinLayer::new(enforcer))
 //!     .service(endpoint_fn(|_: Context, ()| async { Ok::<_, Error>("Hello!") }));
@@ -31,8 +31,8 @@
 //! # }
 //! ```
 //!
-//! A call is asked about as a subject, an object and an action: the name of its
-//! [`Principal`], the service and the name of its method, unless [`CasbinLayer::asking`] says
+//! A call is asked about as a subject, an object and an action: its
+//! [`Principal`] as in `basic:ann` or `jwt:ann`, the service and the name of its method, unless [`CasbinLayer::asking`] says
 //! otherwise. What the enforcer does not allow, what it can't decide, and a call without a principal
 //! or a method are refused with [`Denied`]; the reason is for the log. Clones of a layer share the
 //! enforcer, which [`Handle::update`] replaces while calls run.
@@ -147,5 +147,6 @@ impl fmt::Debug for Casbin {
 
 fn subject_object_action(context: &Context) -> Option<Vec<String>> {
     let (principal, method) = (context.get::<Principal>()?, context.method()?);
-    Some([principal.name(), method.service(), method.name()].map(ToOwned::to_owned).to_vec())
+    let subject = format!("{}:{}", principal.scheme(), principal.name());
+    Some(vec![subject, method.service().to_owned(), method.name().to_owned()])
 }

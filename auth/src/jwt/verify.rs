@@ -224,7 +224,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Verifier<T> {
     }
 
     fn refuse(&self, why: Refused) -> Unauthenticated {
-        if self.keys.current().is_none() {
+        if matches!(why, Refused::UnknownKey(_)) && self.keys.current().is_none() {
             return Unauthenticated::undecided("the issuer's keys have not been fetched yet");
         }
         let realm = self.config.audiences.first().map_or("", |audience| audience);

@@ -22,6 +22,9 @@ pub(crate) trait Fetch: Send + 'static {
     type Value: Send + Sync + 'static;
 
     fn fetch(&mut self) -> impl Future<Output = Result<Fetched<Self::Value>, Error>> + Send;
+
+    /// What was fetched before is gone: the same again is news.
+    fn forget(&mut self) {}
 }
 
 /// A value, or that it has not changed.
@@ -156,6 +159,7 @@ impl<V> Shared<V> {
                 () = sleep_until(next) => {}
                 () = reached(ends) => {
                     self.current.store(None);
+                    fetch.forget();
                     ends = None;
                     continue;
                 }
@@ -176,7 +180,7 @@ impl<V> Shared<V> {
             let mut changed = 0;
             match outcome {
                 Ok(Fetched { value, fresh, good }) => {
-                    (next, ends, failures) = (now + fresh, Some(now + good), 0);
+                    (next, ends, failures) = (now + fresh, now.checked_add(good), 0);
                     if let Some(value) = value {
                         self.current.store(Some(Arc::new(value)));
                         changed = 1;

@@ -123,7 +123,7 @@ impl Issuer {
             });
         }
         let asking = Asking { interval: self.interval, patience: PATIENCE };
-        let fetch = FetchKeys { config: self, exchange, jwks: None, last: Bytes::new() };
+        let fetch = FetchKeys { config: self, exchange, jwks: None, last: None };
         let fresh = Fresh::start(fetch, asking, told);
         Ok(Keys::fetched(fresh.current().clone(), Arc::new(fresh)))
     }
@@ -144,7 +144,7 @@ struct FetchKeys {
     /// Where the keys are, if that is known.
     jwks: Option<String>,
     /// The last document: while it is the same, so are the keys.
-    last: Bytes,
+    last: Option<Bytes>,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +174,7 @@ impl FetchKeys {
         let response = self.exchange.get(url).await?;
         let fresh = fresh(response.headers().get(CACHE_CONTROL).and_then(|it| it.to_str().ok()));
         let fetched = |value| Fetched { value, fresh, good: self.config.kept.max(fresh) };
-        if *response.body() == self.last {
+        if self.last.as_ref() == Some(response.body()) {
             return Ok(fetched(None));
         }
         let text = str::from_utf8(response.body()).map_err(unavailable)?;
@@ -183,7 +183,7 @@ impl FetchKeys {
             return Err(unavailable(format!("{url} publishes secrets")));
         }
         let fetched = fetched(Some(keys));
-        self.last = response.into_body();
+        self.last = Some(response.into_body());
         Ok(fetched)
     }
 }
@@ -197,6 +197,10 @@ impl Fetch for FetchKeys {
         // Where they are not, they may have been moved.
         self.jwks = fetched.is_ok().then_some(url);
         fetched
+    }
+
+    fn forget(&mut self) {
+        self.last = None;
     }
 }
 

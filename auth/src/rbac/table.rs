@@ -282,7 +282,9 @@ impl Table {
         }
         if let Some(identity) = identity {
             subjects.tls.any.iter().copied().for_each(&mut look);
-            for name in identity.uris().iter().chain(identity.dns_names()) {
+            // A URI has a scheme; without one it could be taken for a DNS name, which it is not.
+            let uris = identity.uris().iter().filter(|uri| uri.contains(':'));
+            for name in uris.chain(identity.dns_names()) {
                 subjects.tls.roles(name).iter().copied().for_each(&mut look);
             }
         }

@@ -33,4 +33,5 @@ fn a_callers_credentials_stay_behind_unless_they_are_put_back() {
     let again = context.get::<Credentials>().unwrap().clone();
     inject(&context.outgoing().with(again), &mut headers).unwrap();
     assert_eq!(headers, incoming);
+    assert!(headers[http::header::AUTHORIZATION].is_sensitive(), "nobody shows it");
 }

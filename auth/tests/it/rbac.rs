@@ -109,6 +109,10 @@ fn subjects_are_told_apart_by_how_they_proved_who_they_are() {
     let token = |it: Context| it.with(Principal::new(Scheme::Jwt, "ann"));
     let identity = Identity::default().uri("spiffe://acme/billing").dns_name("billing.acme.test");
     let tls = |it: Context| it.with_peer_identity(identity.clone());
+    let posing = Identity::default().uri("billing.acme.test");
+    let named = Policy::new().role("role", Role::new().allow("**"));
+    let named = named.subject("tls:billing.acme.test", ["role"]);
+    assert_eq!(allowed(named, |it| it.with_peer_identity(posing.clone())), [""; 0]);
     for (subject, expected) in [
         ("basic:ann", [true, false, false, false]),
         ("jwt:ann", [false, true, false, false]),

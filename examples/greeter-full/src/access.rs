@@ -95,8 +95,10 @@ impl Auth {
                 let algorithms =
                     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
                 let keys = Issuer::new(issuer.as_str());
-                // A real issuer is asked over TLS; one on this machine may do without.
-                let keys = if issuer.starts_with("http://") { keys.without_tls() } else { keys };
+                // An issuer is asked over TLS; only one on this machine may do without.
+                let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+                let local = local.iter().any(|origin| issuer.starts_with(origin));
+                let keys = if local { keys.without_tls() } else { keys };
                 let log = log.clone();
                 let keys = keys.start(HttpClient::new(), move |error| {
                     log.warn("issuer").field("error", &*format!("{error:#}")).send();

@@ -161,15 +161,17 @@ impl Layers {
     }
 
     /// What the page shows of a method, the outermost first.
-    pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 8] {
+    pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 10] {
         [
             Arc::new(self.metrics.handle()),
             Arc::new(self.rate.handle()),
             Arc::new(self.rules.handle()),
             Arc::new(self.room.handle()),
             Arc::new(self.timeout.handle()),
+            Arc::new(self.asked.handle()),
             Arc::new(self.breaker.handle()),
             Arc::new(self.retry.handle()),
+            Arc::new(self.attempt.handle()),
             Arc::new(self.faults.handle()),
         ]
     }

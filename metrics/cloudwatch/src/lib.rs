@@ -121,10 +121,16 @@ struct Refused {
 
 impl Backend for CloudWatch {
     async fn push(&mut self, snapshot: &Snapshot) -> Result<(), BoxError> {
-        if self.pending.is_empty() {
-            let delta = self.deltas.take(snapshot);
-            self.pending = data::bodies(&delta, &self.namespace, self.batch).into();
-        }
+        // What was left goes first, and what came since goes too: this may be the last time.
+        self.send_pending().await?;
+        let delta = self.deltas.take(snapshot);
+        self.pending = data::bodies(&delta, &self.namespace, self.batch).into();
+        self.send_pending().await
+    }
+}
+
+impl CloudWatch {
+    async fn send_pending(&mut self) -> Result<(), BoxError> {
         while let Some(body) = self.pending.front() {
             let sent = self.send(body).await;
             if sent.as_ref().err().is_none_or(|refused| !refused.again) {

@@ -46,7 +46,7 @@ async fn the_names_in_a_clients_certificate_are_who_calls() {
 }
 
 #[tokio::test]
-async fn who_resumes_a_session_is_who_began_it() {
+async fn whoever_comes_again_shows_the_certificate_again() {
     let authority = Authority::new("ca");
     let (server, trusting) = mutual(&authority);
     let (running, address) = serve_tcp(&server.acceptor().unwrap()).await;

@@ -71,14 +71,16 @@ async fn c_3_a_model_and_a_policy_may_be_files() {
 
 #[tokio::test]
 async fn who_is_asked_about_is_the_principal_and_the_routed_method() {
-    let allowed = [["ann", "greeter.Greeter", "Greeting"]];
+    let allowed = [["jwt:ann", "greeter.Greeter", "Greeting"]];
     let service = service(&CasbinLayer::new(enforcer(BASIC, &allowed).await));
     let call = Context::new().with_method(&GREETING);
     let ann = call.clone().with(Principal::new(Scheme::Jwt, "ann"));
     service.invoke(ann, ()).await.unwrap();
     let bob = call.clone().with(Principal::new(Scheme::Jwt, "bob"));
+    let other_ann = call.clone().with(Principal::new(Scheme::Basic, "ann"));
     for (context, why) in [
         (bob, "the policy does not allow"),
+        (other_ann, "the policy does not allow"),
         (call, "no subject or no object"),
         (Context::new().with(Principal::new(Scheme::Jwt, "ann")), "no subject or no object"),
     ] {

@@ -2,7 +2,7 @@ use crate::{
     CircuitBreaker, Events, Forced, State,
     table::{Common, Entry, Table},
 };
-use purlin_endpoint::{Inspect, Invalid};
+use purlin_endpoint::{Inspect, Invalid, quote_json};
 use std::{
     fmt::{self, Write as _},
     sync::{Arc, atomic::Ordering},
@@ -135,7 +135,7 @@ impl Inspect for Handle {
         for status in self.status() {
             let Status { key, state, calls, failed, slow, probing, refused } = status;
             json += if json.len() > 1 { ",{\"key\":" } else { "{\"key\":" };
-            quote(&mut json, &key);
+            quote_json(&mut json, &key);
             // Writing to a string can't fail.
             let _ = write!(
                 json,
@@ -144,20 +144,6 @@ impl Inspect for Handle {
         }
         json + "]"
     }
-}
-
-/// Writes a text as JSON has it.
-fn quote(json: &mut String, text: &str) {
-    json.push('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => json.extend(['\\', char]),
-            // Writing to a string can't fail.
-            '\0'..='\x1f' => drop(write!(json, "\\u{:04x}", u32::from(char))),
-            _ => json.push(char),
-        }
-    }
-    json.push('"');
 }
 
 impl fmt::Debug for Handle {

@@ -1,12 +1,10 @@
 use crate::{
-    Call, End, How, Within, clock,
+    Answer, AsError, AsResponse, Call, End, How, Observes, Within, clock,
     end::{EndSlot, Parked},
 };
 use pin_project_lite::pin_project;
 use std::{
-    any,
-    convert::Infallible,
-    fmt,
+    any, fmt,
     future::Future,
     marker::PhantomData,
     mem,
@@ -28,7 +26,8 @@ use tower_service::Service;
 pub trait Intercept<Req> {
     /// Lives as long as the call. `()` if nothing is to be done afterwards.
     type Guard;
-    /// Why a call is not let in. [`Infallible`] for those that only observe.
+    /// Why a call is not let in. [`Infallible`](std::convert::Infallible) for those that only
+    /// observe.
     type Refusal;
 
     /// Decides about a call, and may change its request.
@@ -77,59 +76,6 @@ impl<Res, Err> Guard<Res, Err> for () {
     fn end(self, _: End<'_>) {}
 }
 
-/// Turns a refusal into what the caller gets.
-#[diagnostic::on_unimplemented(
-    message = "a refusal `{Refusal}` can't be answered with `Result<{Res}, {Err}>`",
-    note = "implement `From<{Refusal}>` for `{Err}`, or answer with a response: `layer.respond(|refusal| …)`"
-)]
-pub trait Answer<Refusal, Res, Err> {
-    /// The outcome of a call that was refused.
-    fn answer(&self, refusal: Refusal) -> Result<Res, Err>;
-}
-
-/// Refuses with an error, made from the refusal by [`From`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct AsError;
-
-impl<Refusal, Res, Err: From<Refusal>> Answer<Refusal, Res, Err> for AsError {
-    fn answer(&self, refusal: Refusal) -> Result<Res, Err> {
-        Err(refusal.into())
-    }
-}
-
-/// Refuses with a response, made from the refusal by a function.
-#[derive(Clone, Copy)]
-pub struct AsResponse<F>(F);
-
-impl<F: Fn(Refusal) -> Res, Refusal, Res, Err> Answer<Refusal, Res, Err> for AsResponse<F> {
-    fn answer(&self, refusal: Refusal) -> Result<Res, Err> {
-        Ok((self.0)(refusal))
-    }
-}
-
-impl<F> AsResponse<F> {
-    /// Refuses with what this function makes of the refusal.
-    pub fn new(respond: F) -> Self {
-        Self(respond)
-    }
-}
-
-impl<F> fmt::Debug for AsResponse<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AsResponse")
-    }
-}
-
-/// Never refuses: for those that only observe, around services with any error.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Observes;
-
-impl<Res, Err> Answer<Infallible, Res, Err> for Observes {
-    fn answer(&self, refusal: Infallible) -> Result<Res, Err> {
-        match refusal {}
-    }
-}
-
 /// A [`Layer`] made of a decision. Its clones, and all that they wrap, share the decision's state.
 pub struct InterceptLayer<I, A = AsError> {
     intercept: Arc<I>,
@@ -153,7 +99,7 @@ impl<I> InterceptLayer<I, Observes> {
 impl<I, A> InterceptLayer<I, A> {
     /// Answers a refused call with a response instead of an error.
     pub fn respond<F>(self, respond: F) -> InterceptLayer<I, AsResponse<F>> {
-        InterceptLayer { intercept: self.intercept, answer: AsResponse(respond) }
+        InterceptLayer { intercept: self.intercept, answer: AsResponse::new(respond) }
     }
 
     /// The decision, as it is shared by everything that the layer has wrapped.

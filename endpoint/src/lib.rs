@@ -34,6 +34,7 @@
 //! - `serde`: configurations in files; [`duration`] for fields of your own.
 //! - `conformance`: the test kit that every layer of Purlin runs through, for your own.
 
+mod answer;
 mod attempts;
 mod backoff;
 mod boxed;
@@ -73,6 +74,7 @@ mod tried;
 
 #[cfg(feature = "http")]
 pub use crate::http::{ByGrpcStatus, ByStatus};
+pub use answer::{Answer, AsError, AsResponse, Observes};
 pub use attempts::Attempts;
 pub use backoff::Backoff;
 pub use boxed::BoxEndpoint;
@@ -89,11 +91,8 @@ pub use endpoint::{Endpoint, EndpointFn, Invoke, MethodLayer, Named, endpoint_fn
 pub use error::{BoxError, Error, Invalid, Violation};
 pub use from_fn::{FromFn, FromFnLayer, Next, from_fn};
 pub use identity::Identity;
-pub use inspect::Inspect;
-pub use intercept::{
-    Answer, AsError, AsResponse, Guard, Intercept, InterceptLayer, Intercepted, Intercepting,
-    Observes,
-};
+pub use inspect::{Inspect, quote_json};
+pub use intercept::{Guard, Intercept, InterceptLayer, Intercepted, Intercepting};
 #[cfg(feature = "keyed")]
 pub use keyed::{Keyed, KeyedByHash};
 pub use method::{Kind, Method};

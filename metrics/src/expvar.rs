@@ -1,4 +1,5 @@
 use crate::{Snapshot, flat, json};
+use purlin_endpoint::quote_json;
 
 impl Snapshot {
     /// All metrics as one JSON object, in the manner of Go's `expvar`: names to numbers.
@@ -20,7 +21,7 @@ impl Snapshot {
             if out.len() > 1 {
                 out.push(',');
             }
-            json::text(&mut out, &name);
+            quote_json(&mut out, &name);
             out.push(':');
             json::number(&mut out, value);
         }

@@ -1,5 +1,5 @@
 use crate::{Buckets, Distribution, Registry, Value, json, semconv, sink::Names};
-use purlin_endpoint::Inspect;
+use purlin_endpoint::{Inspect, quote_json};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 /// Reads what a [`MetricsLayer`](crate::MetricsLayer) has measured, for an admin page.
@@ -101,7 +101,7 @@ impl Inspect for Handle {
         );
         for (at, (name, method)) in methods.iter().enumerate() {
             out.push_str(if at == 0 { r#"{"method":"# } else { r#",{"method":"# });
-            json::text(&mut out, name);
+            quote_json(&mut out, name);
             let Method { in_flight, calls, failed, sum, buckets, codes } = method;
             // Writing into a string can't fail.
             let _ = write!(out, r#","in_flight":{in_flight},"calls":{calls},"failed":{failed},"#);

@@ -1,5 +1,5 @@
-use crate::{Registry, Snapshot, json};
-use purlin_endpoint::{Backoff, BoxError, Inspect};
+use crate::{Registry, Snapshot};
+use purlin_endpoint::{Backoff, BoxError, Inspect, quote_json};
 use std::{
     fmt,
     future::Future,
@@ -258,7 +258,7 @@ impl Inspect for PushHandle {
         let (pushed, failed) = (self.pushed(), self.failed());
         let mut out = format!(r#"{{"pushed":{pushed},"failed":{failed},"trouble":"#);
         match self.trouble() {
-            Some(trouble) => json::text(&mut out, &trouble),
+            Some(trouble) => quote_json(&mut out, &trouble),
             None => out.push_str("null"),
         }
         out.push('}');

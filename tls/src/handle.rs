@@ -1,5 +1,5 @@
 use crate::{Certificate, TlsError, material::Material, store::Store};
-use purlin_endpoint::Inspect;
+use purlin_endpoint::{Inspect, quote_json};
 use std::{
     fmt::{self, Write as _},
     sync::Arc,
@@ -95,7 +95,7 @@ impl Inspect for Handle {
             let Certificate { identity, serial, not_before, not_after } = certificate;
             for (index, name) in identity.uris().iter().chain(identity.dns_names()).enumerate() {
                 json += if index == 0 { "" } else { "," };
-                quote(&mut json, name);
+                quote_json(&mut json, name);
             }
             // Writing to a string can't fail.
             let _ = write!(
@@ -110,7 +110,7 @@ impl Inspect for Handle {
             None => json += "null}",
             Some(Failure { since, why }) => {
                 let _ = write!(json, r#"{{"since":{},"why":"#, seconds(since));
-                quote(&mut json, &why);
+                quote_json(&mut json, &why);
                 json += "}}";
             }
         }
@@ -120,18 +120,4 @@ impl Inspect for Handle {
 
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Writes a text as JSON has it.
-fn quote(json: &mut String, text: &str) {
-    json.push('"');
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => json.extend(['\\', char]),
-            // Writing to a string can't fail.
-            '\0'..='\x1f' => drop(write!(json, "\\u{:04x}", u32::from(char))),
-            _ => json.push(char),
-        }
-    }
-    json.push('"');
 }

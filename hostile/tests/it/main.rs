@@ -1,5 +1,6 @@
 //! Attacks on the server, in memory where time has to stand still, and on sockets.
 
+mod asked;
 mod attacks;
 mod authorization;
 mod corpus;

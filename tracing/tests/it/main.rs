@@ -1,7 +1,5 @@
 //! Calls of all kinds, and the spans that are made of them.
 
-#[cfg(feature = "tracing")]
-mod bridge;
 mod conformance;
 mod costs;
 mod export;

@@ -1,6 +1,11 @@
-use crate::{only, tracer};
+//! What the `tracing` crate shows of a call.
+//!
+//! A process of its own: whether a span is on is decided once for the process, by the subscriber of
+//! the thread that makes it first, so calls in the threads of other tests would turn it off.
+#![cfg(feature = "tracing")]
+
 use purlin_endpoint::{Context, Endpoint as _, Error, endpoint_fn};
-use purlin_tracing::TracingLayer;
+use purlin_tracing::{Tracing, TracingLayer};
 use std::{
     fmt,
     sync::{Arc, Mutex},
@@ -44,7 +49,7 @@ fn what_the_tracing_crate_logs_within_a_call_stands_in_a_span_with_its_ids() {
     let seen = Seen::default();
     let _subscriber = tracing::subscriber::set_default(Registry::default().with(seen.clone()));
     tokio_test::block_on(async {
-        let (tracer, mut spans) = tracer();
+        let (tracer, mut spans) = Tracing::new("test").tracer().unwrap();
         let logs = ServiceBuilder::new().layer(TracingLayer::server(&tracer)).service(endpoint_fn(
             |_: Context, ()| async move {
                 tracing::info!("before");
@@ -54,7 +59,7 @@ fn what_the_tracing_crate_logs_within_a_call_stands_in_a_span_with_its_ids() {
             },
         ));
         logs.invoke(Context::new(), ()).await.unwrap();
-        let trace = only(&mut spans).trace;
+        let trace = spans.take().pop().unwrap().trace;
         let ids = format!("trace_id={} span_id={} ", trace.trace_id(), trace.span_id());
         assert_eq!(*seen.0.lock().unwrap(), [ids.clone(), ids]);
     });

@@ -1,4 +1,4 @@
-use crate::{Buckets, Distribution, Registry, Value, json, semconv, sink::Names};
+use crate::{Buckets, Distribution, Registry, Value, semconv, sink::Names};
 use purlin_endpoint::{Inspect, quote_json};
 use std::{collections::BTreeMap, fmt::Write as _};
 

@@ -1,10 +1,12 @@
 //! One connection to one member, and what can be asked on it.
 
 use crate::Etcd;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
 use prost::Message;
 use purlin_endpoint::{Code, Error};
-use std::{convert::Infallible, error::Error as StdError, future::Future, time::Duration};
+use std::{
+    convert::Infallible, error::Error as StdError, future::Future, sync::Arc, time::Duration,
+};
 use tokio::{
     sync::oneshot,
     time::{sleep, timeout},
@@ -14,12 +16,12 @@ use tonic::{
     client::Grpc,
     codegen::http::uri::PathAndQuery,
     metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint},
+    transport::{self, Channel, Endpoint},
 };
 use tonic_prost::ProstCodec;
 
 #[allow(missing_docs, unreachable_pub, clippy::all)]
-mod wire {
+pub(crate) mod wire {
     include!(concat!(env!("OUT_DIR"), "/etcdserverpb.rs"));
 }
 use wire::{
@@ -36,6 +38,16 @@ const BEAT: Duration = Duration::from_secs(2);
 
 /// No answer is larger: some hundred thousand instances.
 const LARGEST: usize = 64 << 20;
+
+/// Opens a connection to a member.
+pub(crate) type Dial =
+    Arc<dyn Fn(Endpoint) -> BoxFuture<'static, Result<Channel, transport::Error>> + Send + Sync>;
+
+/// By TCP, and TLS where the member is `https`. Where time is paused, which knows nothing of
+/// sockets, tests have another way.
+pub(crate) fn by_tcp() -> Dial {
+    Arc::new(|member| async move { member.connect().await }.boxed())
+}
 
 /// Keys that are followed.
 #[derive(Clone, Debug)]
@@ -83,7 +95,7 @@ impl Client {
     }
 
     async fn open(etcd: &Etcd, member: &Endpoint) -> Result<Self, Error> {
-        let connected = answered(etcd.patience, member.connect()).await?;
+        let connected = answered(etcd.patience, (etcd.dial)(member.clone())).await?;
         let channel = connected.map_err(|error| {
             let why = format!("{} can't be reached: {}", member.uri(), deepest(&error));
             Error::new(Code::Unavailable, why).caused_by(error)

@@ -56,6 +56,8 @@
 mod client;
 mod registry;
 mod source;
+#[cfg(test)]
+mod storms;
 #[cfg(feature = "rustls")]
 mod tls;
 
@@ -70,6 +72,7 @@ use tonic::transport::Endpoint;
 #[derive(Clone)]
 pub struct Etcd {
     members: Vec<Endpoint>,
+    dial: client::Dial,
     user: Option<User>,
     prefix: String,
     patience: Duration,
@@ -101,6 +104,7 @@ impl Etcd {
         let (prefix, patience) = ("/services/".to_owned(), Duration::from_secs(2));
         Ok(Self {
             members,
+            dial: client::by_tcp(),
             user: None,
             prefix,
             patience,

@@ -31,7 +31,7 @@ impl<T> Deref for Claims<T> {
 pub(crate) struct Registered<'a> {
     pub(crate) issuer: Option<Cow<'a, str>>,
     pub(crate) subject: Option<Cow<'a, str>>,
-    pub(crate) audience: Vec<Cow<'a, str>>,
+    pub(crate) audience: Option<Texts<'a>>,
     pub(crate) expires: Option<u64>,
     pub(crate) not_before: Option<u64>,
     pub(crate) issued: Option<u64>,
@@ -61,18 +61,17 @@ impl<'a> Registered<'a> {
 }
 
 impl<'de> Members<'de> for Registered<'de> {
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
-            "iss" => self.issuer = Some(map.next_value::<Text<'_>>()?.0),
-            "sub" => self.subject = Some(map.next_value::<Text<'_>>()?.0),
-            "aud" => self.audience = map.next_value::<Texts<'_>>()?.0,
-            "exp" => self.expires = Some(map.next_value::<Seconds>()?.0),
-            "nbf" => self.not_before = Some(map.next_value::<Seconds>()?.0),
-            "iat" => self.issued = Some(map.next_value::<Seconds>()?.0),
-            "scope" => self.scope = Some(map.next_value::<Text<'_>>()?.0),
-            _ => json::skim(map)?,
+            "iss" => json::once(&mut self.issuer, map.next_value::<Text<'_>>()?.0),
+            "sub" => json::once(&mut self.subject, map.next_value::<Text<'_>>()?.0),
+            "aud" => json::once(&mut self.audience, map.next_value()?),
+            "exp" => json::once(&mut self.expires, map.next_value::<Seconds>()?.0),
+            "nbf" => json::once(&mut self.not_before, map.next_value::<Seconds>()?.0),
+            "iat" => json::once(&mut self.issued, map.next_value::<Seconds>()?.0),
+            "scope" => json::once(&mut self.scope, map.next_value::<Text<'_>>()?.0),
+            _ => Ok(false),
         }
-        Ok(())
     }
 }
 
@@ -81,6 +80,24 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn no_claim_comes_twice_in_whatever_spelling_and_of_whatever_value() {
+        for name in ["iss", "sub", "aud", "scope", "exp", "nbf", "iat", "mine"] {
+            for value in ["\"a\"", "[\"a\"]", "1"] {
+                let once = format!(r#""{name}":{value}"#);
+                if Registered::read(&format!("{{{once}}}")).is_err() {
+                    continue;
+                }
+                let escaped = format!(r#""\u{:04x}{}":{value}"#, name.as_bytes()[0], &name[1..]);
+                for again in [&once, &escaped] {
+                    let twice = format!(r#"{{{once},"x":{{"{name}":0}},{again}}}"#);
+                    let why = Registered::read(&twice).err().expect("it comes twice");
+                    assert!(why.to_string().contains("comes twice"), "{twice}: {why}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_claim_of_another_type_is_not_one_that_is_missing() {

@@ -4,7 +4,7 @@ use serde::{
     Deserialize, Deserializer as _,
     de::{self, DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
 };
-use std::{borrow::Cow, collections::HashSet, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt, slice};
 
 /// How many levels of objects and arrays there may be, the outermost counted.
 const DEEPEST: u8 = 16;
@@ -12,11 +12,21 @@ const DEEPEST: u8 = 16;
 /// From how many members on they are looked up in a table instead of one by one.
 const MANY: usize = 16;
 
-/// Takes the members of an object one by one.
+/// Takes the members of an object that it knows.
 pub(crate) trait Members<'de> {
-    /// Takes a member's value.
-    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+    /// Takes a member's value, [`once`]; or leaves it, and says that it does not know the member.
+    fn member<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error>;
 }
+
+/// Keeps what must not come twice.
+pub(crate) fn once<T, E: de::Error>(place: &mut Option<T>, value: T) -> Result<bool, E> {
+    match place.replace(value) {
+        None => Ok(true),
+        Some(_) => Err(E::custom(TWICE)),
+    }
+}
+
+const TWICE: &str = "a member comes twice";
 
 /// Reads a text that is one object.
 pub(crate) fn read<'de>(text: &'de str, to: &mut impl Members<'de>) -> serde_json::Result<()> {
@@ -25,18 +35,13 @@ pub(crate) fn read<'de>(text: &'de str, to: &mut impl Members<'de>) -> serde_jso
     json.end()
 }
 
-/// Passes over the value of a member.
-pub(crate) fn skim<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
-    map.next_value_seed(Skim(DEEPEST - 1))
-}
-
 /// Finds out whether a text is one object that holds to the rules.
 pub(crate) fn check(text: &str) -> serde_json::Result<()> {
     struct All;
 
     impl<'de> Members<'de> for All {
-        fn member<A: MapAccess<'de>>(&mut self, _: &str, map: &mut A) -> Result<(), A::Error> {
-            skim(map)
+        fn member<A: MapAccess<'de>>(&mut self, _: &str, _: &mut A) -> Result<bool, A::Error> {
+            Ok(false)
         }
     }
 
@@ -55,15 +60,16 @@ impl<'de, M: Members<'de>> Visitor<'de> for Object<'_, M> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut names = Names::default();
         while let Some(Text(name)) = map.next_key()? {
-            names.check(&name)?;
-            self.0.member(&name, &mut map)?;
-            names.add(name);
+            if !self.0.member(&name, &mut map)? {
+                names.add(name)?;
+                map.next_value_seed(Skim(DEEPEST - 1))?;
+            }
         }
         Ok(())
     }
 }
 
-/// The names of an object's members so far.
+/// The names of an object's members so far, but for those that are known.
 #[derive(Default)]
 struct Names<'de> {
     few: Vec<Cow<'de, str>>,
@@ -71,14 +77,10 @@ struct Names<'de> {
 }
 
 impl<'de> Names<'de> {
-    fn check<E: de::Error>(&self, name: &str) -> Result<(), E> {
-        if self.few.iter().any(|known| known == name) || self.many.contains(name) {
-            return Err(E::custom("a member comes twice"));
+    fn add<E: de::Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
+        if self.few.contains(&name) || self.many.contains(&name) {
+            return Err(E::custom(TWICE));
         }
-        Ok(())
-    }
-
-    fn add(&mut self, name: Cow<'de, str>) {
         if self.few.len() < MANY {
             if self.few.is_empty() {
                 // Most tokens have no more, and grow this once.
@@ -88,6 +90,7 @@ impl<'de> Names<'de> {
         } else {
             self.many.insert(name);
         }
+        Ok(())
     }
 }
 
@@ -150,8 +153,7 @@ impl<'de> Visitor<'de> for Skim {
         let inner = self.deeper()?;
         let mut names = Names::default();
         while let Some(Text(name)) = map.next_key()? {
-            names.check(&name)?;
-            names.add(name);
+            names.add(name)?;
             map.next_value_seed(inner)?;
         }
         Ok(())
@@ -186,7 +188,19 @@ impl<'de> Visitor<'de> for TextVisitor {
 }
 
 /// A text, or an array of texts.
-pub(crate) struct Texts<'de>(pub(crate) Vec<Cow<'de, str>>);
+pub(crate) enum Texts<'de> {
+    One(Cow<'de, str>),
+    Many(Vec<Cow<'de, str>>),
+}
+
+impl<'de> Texts<'de> {
+    pub(crate) fn all(&self) -> &[Cow<'de, str>] {
+        match self {
+            Self::One(text) => slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Texts<'de> {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -204,11 +218,11 @@ impl<'de> Visitor<'de> for TextsVisitor {
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Texts<'de>, E> {
-        Ok(Texts(vec![Cow::Borrowed(text)]))
+        Ok(Texts::One(Cow::Borrowed(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Texts<'de>, E> {
-        Ok(Texts(vec![Cow::Owned(text.to_owned())]))
+        Ok(Texts::One(Cow::Owned(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Texts<'de>, A::Error> {
@@ -216,7 +230,7 @@ impl<'de> Visitor<'de> for TextsVisitor {
         while let Some(Text(text)) = seq.next_element()? {
             texts.push(text);
         }
-        Ok(Texts(texts))
+        Ok(Texts::Many(texts))
     }
 }
 

@@ -3,6 +3,7 @@ use super::{
     cache::Cache,
     claims::Registered,
     compact::{Buffer, Compact},
+    json::Texts,
 };
 use crate::{
     Authenticate, Authenticating, Credentials, Principal, Scheme, Unauthenticated, quoted,
@@ -140,9 +141,11 @@ impl<T: DeserializeOwned> Verifier<T> {
         now: Duration,
     ) -> Result<Verified<T>, Refused> {
         let compact = Compact::cut(token)?;
-        let (header, is_new) = match self.header.load_full() {
-            Some(known) if *known.encoded == *compact.header => (known, false),
-            _ => (Arc::new(self.read_header(&compact)?), true),
+        let last = self.header.load();
+        let mut new = None;
+        let header: &Known = match &*last {
+            Some(known) if *known.encoded == *compact.header => known,
+            _ => new.insert(Arc::new(self.read_header(&compact)?)),
         };
         let (algorithm, id) = (header.algorithm, header.key.as_deref());
         let payload = compact.claims()?;
@@ -154,8 +157,8 @@ impl<T: DeserializeOwned> Verifier<T> {
         if !key.verify(algorithm, compact.signed, compact.signature(&mut buffer)?) {
             return Err(Refused::Signature);
         }
-        if is_new {
-            self.header.store(Some(header.clone()));
+        if new.is_some() {
+            self.header.store(new);
         }
         let own: T =
             serde_json::from_str(&payload).map_err(|why| Refused::Claims(why.to_string()))?;
@@ -186,7 +189,8 @@ impl<T: DeserializeOwned> Verifier<T> {
             return Err(Refused::Issuer);
         }
         let is_ours = |audience| config.audiences.iter().any(|known| known == audience);
-        if !config.any_audience && !claims.audience.iter().any(|audience| is_ours(&**audience)) {
+        let audiences = claims.audience.as_ref().map_or(&[][..], Texts::all);
+        if !config.any_audience && !audiences.iter().any(|audience| is_ours(&**audience)) {
             return Err(Refused::Audience);
         }
         Ok(())

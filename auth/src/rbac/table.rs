@@ -14,6 +14,10 @@ type RuleId = u32;
 /// Where a role is in the table.
 type RoleId = usize;
 
+/// How many segments a pattern has at most, and over how many others a role is inherited: whatever
+/// follows them takes a level of the stack for each.
+const DEEPEST: usize = 64;
+
 /// A policy that makes sense, compiled.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -126,6 +130,9 @@ impl Node {
     }
 
     fn at(&mut self, service: &str) -> Result<&mut Self, &'static str> {
+        if service.split('.').count() > DEEPEST {
+            return Err("has more than 64 segments");
+        }
         let segments = service.split('.').filter(|_| !service.is_empty());
         segments.into_iter().try_fold(self, |node, segment| match segment {
             "" => Err("has an empty segment"),
@@ -217,6 +224,11 @@ impl Table {
             let why = format!("role `{heir}` inherits `{name}`, which is not defined");
             return Err(InvalidPolicy(why));
         };
+        if way.path.len() > DEEPEST {
+            return Err(InvalidPolicy(format!(
+                "role `{name}` is inherited over more than 64 others"
+            )));
+        }
         let place = |node: &mut Node, pattern: &str, id: RuleId, denies: bool| {
             let found = node
                 .place(pattern)

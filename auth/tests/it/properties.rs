@@ -1,4 +1,4 @@
-//! What holds for any header, token and document of keys: 10^5 of each.
+//! What holds for any header, token, document of keys and policy: 10^5 of each.
 
 use crate::{attacks, call, keys::P256_PUBLIC};
 use proptest::{
@@ -7,11 +7,12 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use purlin_auth::{
-    Authenticate as _, Credentials, Principal,
+    Authenticate as _, Credentials, Principal, Scheme,
     basic::{Basic, Users},
     jwt::{Algorithm, Jwt, Key, KeySet, SigningKey, Verifier},
+    rbac::{Policy, Rbac},
 };
-use purlin_endpoint::{BoxError, Code, Context};
+use purlin_endpoint::{BoxError, Code, Context, Method};
 use serde::de::IgnoredAny;
 use std::time::{Duration, SystemTime};
 
@@ -167,4 +168,33 @@ fn a_document_of_keys_is_read_or_refused() {
     runner().run(&changes(), test).unwrap();
     // What is changed is often the third key, which is no good anyway, or one of the two others.
     assert!(read > 1000, "{read}");
+}
+
+static PAY: Method = Method::unary("billing.Billing", "Pay");
+
+#[test]
+fn no_change_of_a_policy_lets_in_whom_it_does_not_name() {
+    let good = r#"{"roles":{"r":{"allow":["a.B/C"]},"s":{"inherits":["r"],"allow":["a.**"],"deny":["a.B/D"]}},"subjects":{"basic:ann":["s"],"jwt:bob":["r"]}}"#;
+    let (mut read, mut refused) = (0, 0);
+    let counts = std::cell::RefCell::new((&mut read, &mut refused));
+    let test = |changes: Vec<Change>| {
+        let text = changed(good, &changes);
+        let Ok(text) = str::from_utf8(&text) else { return Ok(()) };
+        let Ok(policy) = Policy::parse(text) else {
+            *counts.borrow_mut().1 += 1;
+            return Ok(());
+        };
+        *counts.borrow_mut().0 += 1;
+        let written = serde_json::to_string(&policy).unwrap();
+        prop_assert_eq!(Policy::parse(&written), Ok(policy.clone()));
+        let handle = Rbac::new(policy).layer().unwrap().handle();
+        let pay = Context::new().with_method(&PAY);
+        let eve = pay.clone().with(Principal::new(Scheme::Tls, "eve"));
+        // Three changes make neither of the subjects `anyone`, nor `a.**` the name of another.
+        prop_assert!(!handle.explain(&pay).is_allowed(), "{}", text);
+        prop_assert!(!handle.explain(&eve).is_allowed(), "{}", text);
+        Ok(())
+    };
+    runner().run(&changes(), test).unwrap();
+    assert!(read > 1000 && refused > 1000, "{read} read, {refused} refused");
 }

@@ -195,6 +195,27 @@ fn what_is_wrong_with_a_policy_is_named() {
     );
 }
 
+#[test]
+fn what_is_too_deep_for_the_stack_is_refused() {
+    let segments = |count: usize| {
+        let service = vec!["a"; count].join(".");
+        anyone(Role::new().allow(format!("{service}/Get")).deny(format!("{service}.**"))).check()
+    };
+    assert_eq!(segments(64), Ok(()));
+    let why = segments(1_000_000).unwrap_err().to_string();
+    assert!(why.ends_with("of role `role` has more than 64 segments"));
+    let chain = |length: usize| {
+        let role = |policy: Policy, at: usize| {
+            policy.role(format!("{at:05}"), Role::new().inherits(format!("{:05}", at + 1)))
+        };
+        let policy = (0..length).fold(Policy::new(), role);
+        policy.role(format!("{length:05}"), Role::new()).check()
+    };
+    assert_eq!(chain(64), Ok(()));
+    let why = chain(50_000).unwrap_err().to_string();
+    assert_eq!(why, "role `00065` is inherited over more than 64 others");
+}
+
 #[tokio::test]
 async fn a_refusal_says_nothing_to_the_caller_and_all_to_the_log() {
     let greet =

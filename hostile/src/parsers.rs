@@ -40,6 +40,7 @@ pub const ALL: &[(&str, Parser)] = &[
     ("jwks", |bytes| auth::jwks(bytes).boxed()),
     ("metadata-bin", |bytes| metadata_bin(bytes).boxed()),
     ("percent", |bytes| percent(bytes).boxed()),
+    ("policy", |bytes| auth::policy(bytes).boxed()),
     ("problem-json", |bytes| problem_json(bytes).boxed()),
     ("query", |bytes| query(bytes).boxed()),
     ("sse", |bytes| sse(bytes).boxed()),

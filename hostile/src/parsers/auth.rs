@@ -1,4 +1,4 @@
-//! What callers show, and the keys that it is verified with.
+//! What callers show, the keys that it is verified with, and the rules for what they may do.
 
 use super::Reading;
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
@@ -7,9 +7,10 @@ use purlin_auth::{
     basic::{Basic, Users},
     extract,
     jwt::{Algorithm, Jwt, Key, KeySet},
+    rbac::{Policy, Rbac},
 };
 use purlin_endpoint::{
-    BoxError, Challenge, Code, Context, Endpoint as _, Error, Layer as _, endpoint_fn,
+    BoxError, Challenge, Code, Context, Endpoint as _, Error, Layer as _, Method, endpoint_fn,
 };
 use std::time::{Duration, SystemTime};
 
@@ -58,4 +59,30 @@ pub(super) async fn token(bytes: Vec<u8>) -> Reading {
 pub(super) async fn jwks(bytes: Vec<u8>) -> Reading {
     let Ok(document) = str::from_utf8(&bytes) else { return Reading::Unsent };
     Reading::of(KeySet::jwks(document).is_ok())
+}
+
+static METHODS: [Method; 2] = [Method::unary("a.B", "C"), Method::unary("a", "C")];
+
+/// A policy: it is the same when it is written and read again, and decides by rules that it has.
+pub(super) async fn policy(bytes: Vec<u8>) -> Reading {
+    let Ok(text) = str::from_utf8(&bytes) else { return Reading::Unsent };
+    let Ok(policy) = Policy::parse(text) else { return Reading::Refused };
+    let written = serde_json::to_value(&policy).expect("it is data");
+    assert_eq!(Policy::parse(&written.to_string()).as_ref(), Ok(&policy));
+    let handle = Rbac::new(policy).layer().expect("it makes sense").handle();
+    assert!(!handle.explain(&Context::new()).is_allowed(), "a call without a method");
+    for method in &METHODS {
+        let anyone = Context::new().with_method(method);
+        let ann = anyone.clone().with(Principal::new(Scheme::Basic, "ann"));
+        for decision in [handle.explain(&anyone), handle.explain(&ann)] {
+            let kind = if decision.is_allowed() { "allow" } else { "deny" };
+            let Some((role, rule)) = decision.role().zip(decision.rule()) else {
+                assert_eq!(kind, "deny", "{decision}");
+                continue;
+            };
+            let rules = written["roles"][role][kind].as_array();
+            assert!(rules.is_some_and(|rules| rules.iter().any(|it| it == rule)), "{decision}");
+        }
+    }
+    Reading::Taken
 }

@@ -1,6 +1,6 @@
 use purlin_endpoint::{Identity, Peer};
 use std::{
-    future::{Ready, ready},
+    future::{Ready, pending, ready},
     io,
 };
 use tokio::{
@@ -58,6 +58,16 @@ pub trait Accept: Send {
     /// No error ends the server. After one that concerns a single connection it accepts the next
     /// at once; after any other it waits a moment first, longer each time.
     fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Handshake, Peer)>> + Send;
+
+    /// Ends when connections that were accepted before are not to go on, since what their handshakes
+    /// have checked counts no more. By default it never does.
+    ///
+    /// The server asks anew each time that it has ended. It closes those connections gracefully:
+    /// they answer what they have been asked, within
+    /// [`age_grace`](crate::Server::age_grace), and take no more.
+    fn outdated(&self) -> impl Future<Output = ()> + Send + 'static {
+        pending()
+    }
 
     /// Who the handshake has shown the other side to be. By default it has not.
     ///

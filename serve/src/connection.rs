@@ -6,7 +6,7 @@ use crate::{
     line::{Following, Line, PREFACE, Prefix, Wire},
     options::{Options, Protocol},
     server::OnError,
-    signal::{Order, Signal},
+    signal::{Born, Order, Signal},
     watch::{Outcome, PARTING, Watch},
 };
 use http::{Request, Response};
@@ -81,6 +81,7 @@ pub(crate) type Identify<I> = fn(&I) -> Option<Identity>;
 pub(crate) async fn run<H, I, S, B>(
     _open: Open,
     shared: Arc<Shared>,
+    born: Born,
     handshake: H,
     identify: Identify<I>,
     peer: Peer,
@@ -111,7 +112,7 @@ where
             let builder = http2_builder(&shared.options, streams.clone());
             let mut connection = Box::pin(builder.serve_connection(wire, callee));
             let finish = http2::Connection::graceful_shutdown;
-            let outcome = watch.run(connection.as_mut(), finish, &shared.signal).await;
+            let outcome = watch.run(connection.as_mut(), finish, &shared.signal, born).await;
             // Its streams learn that it is gone, and end.
             drop(connection);
             streams.0.close();
@@ -122,7 +123,7 @@ where
     } else {
         let connection = pin!(shared.http1.serve_connection(wire, callee));
         let finish = http1::Connection::graceful_shutdown;
-        watch.run(connection, finish, &shared.signal).await
+        watch.run(connection, finish, &shared.signal, born).await
     };
     conclude(&shared, &line, peer, outcome)
 }

@@ -79,7 +79,13 @@ impl Running {
     {
         let open = Open::new(&self.shared.counters);
         let shared = Arc::clone(&self.shared);
-        self.connections.spawn(run(open, shared, handshake, identify, peer, service));
+        let born = shared.signal.born();
+        self.connections.spawn(run(open, shared, born, handshake, identify, peer, service));
+    }
+
+    /// Has the connections that there are take no more calls.
+    pub(crate) fn retire(&self) {
+        self.shared.signal.retire();
     }
 
     pub(crate) fn refused(&self, error: io::Error) {

@@ -105,7 +105,8 @@ impl Server {
         self
     }
 
-    /// How long the calls on a connection that is too old may still take. Default: 30 s.
+    /// How long the calls on a connection that is too old, or [outdated](crate::Accept::outdated),
+    /// may still take. Default: 30 s.
     pub fn age_grace(mut self, patience: Duration) -> Self {
         self.options.age_grace = patience;
         self
@@ -254,12 +255,18 @@ impl Server {
         let limit = self.options.connection_limit;
         let mut running = Running::new(self);
         let mut shutdown = pin!(shutdown);
+        let mut outdated = pin!(accept.outdated());
         let mut backoff = Backoff::default();
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 Some(end) = running.connections.join_next() => running.ended(end),
+                () = &mut outdated => {
+                    // First this, so that nothing that comes between them is missed.
+                    outdated.set(accept.outdated());
+                    running.retire();
+                }
                 () = sleep_until(backoff.until.unwrap_or_else(Instant::now)), if backoff.until.is_some() => {
                     backoff.until = None;
                 }

@@ -1,7 +1,7 @@
 use crate::{
     line::Line,
     options::Options,
-    signal::{Order, Signal},
+    signal::{Born, Order, Signal},
 };
 use std::{
     future::poll_fn,
@@ -97,6 +97,7 @@ impl<'a> Watch<'a> {
         mut connection: Pin<&mut C>,
         finish: fn(Pin<&mut C>),
         signal: &Signal,
+        born: Born,
     ) -> Outcome
     where
         C: Future<Output = hyper::Result<()>>,
@@ -104,7 +105,7 @@ impl<'a> Watch<'a> {
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut order = Order::Serve;
         loop {
-            let mut reached = pin!(signal.reached(order.next()));
+            let mut reached = pin!(signal.reached_by(born, order.next()));
             let mut listening = false;
             let news = poll_fn(|cx| {
                 self.line.begin();
@@ -118,7 +119,7 @@ impl<'a> Watch<'a> {
                     return Poll::Ready(News::Due);
                 }
                 // The task's waker never changes, so that once polled, this wakes it.
-                if !listening || signal.order() > order {
+                if !listening || signal.order(born) > order {
                     listening = true;
                     return reached.as_mut().poll(cx).map(|()| News::Order);
                 }
@@ -129,7 +130,7 @@ impl<'a> Watch<'a> {
                 News::Left => return Outcome::Left,
                 News::Due if self.is_old() && self.leaving => return Outcome::Cut,
                 News::Due if self.is_old() => {
-                    let cut = Instant::now().checked_add(self.options.age_grace);
+                    let cut = self.cut();
                     if let Poll::Ready(outcome) = self.leave(connection.as_mut(), finish, cut).await
                     {
                         return Outcome::Over(outcome);
@@ -137,11 +138,12 @@ impl<'a> Watch<'a> {
                 }
                 News::Due if self.phase == Phase::Parting => return Outcome::Left,
                 News::Due => return Outcome::TimedOut,
-                News::Order if signal.order() == Order::Stop => return self.stopped(),
+                News::Order if signal.order(born) == Order::Stop => return self.stopped(),
                 News::Order => {
-                    order = Order::Finish;
-                    if let Poll::Ready(outcome) =
-                        self.leave(connection.as_mut(), finish, None).await
+                    order = signal.order(born);
+                    // Whoever has all of them finish looks at the clock himself.
+                    let cut = if order == Order::Retire { self.cut() } else { None };
+                    if let Poll::Ready(outcome) = self.leave(connection.as_mut(), finish, cut).await
                     {
                         return Outcome::Over(outcome);
                     }
@@ -174,6 +176,11 @@ impl<'a> Watch<'a> {
             self.deadline = self.patience().and_then(|long| Instant::now().checked_add(long));
         }
         Poll::Pending
+    }
+
+    /// When a connection that leaves now has had its time.
+    fn cut(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.options.age_grace)
     }
 
     fn stopped(&self) -> Outcome {

@@ -68,6 +68,16 @@ impl<A: Accept> Accept for TlsAccept<A> {
         Ok((Box::pin(async move { acceptor.shake_hands(handshake.await?).await }), peer))
     }
 
+    fn outdated(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (judged, inner) = (self.acceptor.store.judged_anew(), self.inner.outdated());
+        async move {
+            tokio::select! {
+                () = judged => {}
+                () = inner => {}
+            }
+        }
+    }
+
     fn identity(io: &Self::Io) -> Option<Identity> {
         // The handshake would not have ended if it were not genuine.
         let certificate = io.get_ref().1.peer_certificates()?.first()?;

@@ -195,6 +195,10 @@ impl Material for ClientTls {
         credentials.chain(&self.ca).chain(&self.revoked).collect()
     }
 
+    fn judged_by(&self) -> Vec<&Pem> {
+        self.ca.iter().chain(&self.revoked).collect()
+    }
+
     fn interval(&self) -> Duration {
         self.interval
     }

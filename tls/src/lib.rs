@@ -46,8 +46,12 @@
 //! # Reload
 //!
 //! Files are read again every half second, and what they hold is taken over all at once: new
-//! handshakes use it, connections that are open stay as they are. An outgoing client gives an old
-//! connection no new calls, and closes it behind the last one that it has. Files that are missing,
+//! handshakes use it. A client gives an old connection no new calls, and closes it behind the last
+//! one that it has. A server keeps the connections that it has when its own certificate is another;
+//! when it is the [authorities](ServerTls::client_ca) of its clients, or the
+//! [lists](ServerTls::revoked) of what they have revoked, it has all of them finish their calls,
+//! within [`age_grace`](purlin_serve::Server::age_grace), and takes no more on them: each client has
+//! to show its certificate again. Files that are missing,
 //! half-written, expired, or don't belong together change nothing: the old ones stay, and a
 //! [`Handle`] and [`on_reload`](Acceptor::on_reload) tell why. What is wrong at the start is a
 //! [`TlsError`].

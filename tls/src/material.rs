@@ -24,6 +24,9 @@ pub(crate) trait Material: Send + Sync + 'static {
     /// All that has to be read.
     fn pems(&self) -> Vec<&Pem>;
 
+    /// Those of them by which the other side of a connection was judged when it was made.
+    fn judged_by(&self) -> Vec<&Pem>;
+
     /// How often it is read again.
     fn interval(&self) -> Duration;
 
@@ -84,6 +87,11 @@ impl Contents {
             Pem::File(file) => self.0.get(file).map_or(&[], Vec::as_slice),
             Pem::Text(text) => text.as_bytes(),
         }
+    }
+
+    /// Whether these hold the same here and there.
+    pub(crate) fn agrees(&self, other: &Self, pems: &[&Pem]) -> bool {
+        pems.iter().all(|pem| self.bytes(pem) == other.bytes(pem))
     }
 
     /// All of a kind that a PEM holds, at least one.

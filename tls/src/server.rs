@@ -64,6 +64,11 @@ impl ServerTls {
     }
 
     /// Asks clients for a certificate of one of these authorities. Who has none is refused.
+    ///
+    /// When they change, every connection ends behind the calls that it has, within
+    /// [`age_grace`](purlin_serve::Server::age_grace), so that nobody stays whom the new ones would
+    /// refuse. A certificate that merely expires ends no connection: that is what
+    /// [`age`](purlin_serve::Server::age) is for.
     #[must_use]
     pub fn client_ca(mut self, authorities: Pem) -> Self {
         self.client_ca = Some(authorities);
@@ -78,6 +83,7 @@ impl ServerTls {
     }
 
     /// Refuses the client certificates on these lists, and all on whose issuer there is no list.
+    /// When the lists change, connections end as with [`client_ca`](Self::client_ca).
     #[must_use]
     pub fn revoked(mut self, lists: Pem) -> Self {
         self.revoked = Some(lists);
@@ -163,6 +169,10 @@ impl Material for ServerTls {
     fn pems(&self) -> Vec<&Pem> {
         let credentials = self.credentials.iter().flat_map(|it| [&it.certificate, &it.key]);
         credentials.chain(&self.client_ca).chain(&self.revoked).collect()
+    }
+
+    fn judged_by(&self) -> Vec<&Pem> {
+        self.client_ca.iter().chain(&self.revoked).collect()
     }
 
     fn interval(&self) -> Duration {

@@ -6,6 +6,7 @@ use crate::{
 };
 use arc_swap::ArcSwap;
 use std::{
+    future::pending,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::{
+    sync::watch,
     task::{JoinHandle, spawn_blocking},
     time::sleep,
 };
@@ -29,6 +31,8 @@ pub(crate) struct Store<M: Material> {
     contents: Mutex<Contents>,
     state: Mutex<State>,
     tell: Mutex<Option<Tell>>,
+    /// Changes when the other sides would be judged by something else than they were.
+    judged: watch::Sender<()>,
     /// `None` if there is no file to look after.
     watching: OnceLock<Option<Watching>>,
 }
@@ -60,6 +64,7 @@ impl<M: Material> Store<M> {
             contents: Mutex::new(contents),
             state: Mutex::new(state),
             tell: Mutex::default(),
+            judged: watch::Sender::new(()),
             watching: OnceLock::new(),
         }))
     }
@@ -80,12 +85,23 @@ impl<M: Material> Store<M> {
         *lock(&self.tell) = Some(tell);
     }
 
+    /// Waits until the other sides would be judged by something else than they are now.
+    pub(crate) fn judged_anew(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut judged = self.judged.subscribe();
+        async move {
+            if judged.changed().await.is_err() {
+                // With the store, whatever could change it is gone.
+                pending().await
+            }
+        }
+    }
+
     /// Has the files watched from now on, in a task of the current runtime.
     pub(crate) fn watch(self: &Arc<Self>) {
         self.watching.get_or_init(|| {
             let any = self.material.pems().iter().any(|pem| matches!(pem, Pem::File(_)));
             let (store, interval) = (Arc::downgrade(self), self.material.interval());
-            any.then(|| Watching(tokio::spawn(watch(store, interval))))
+            any.then(|| Watching(tokio::spawn(look_after(store, interval))))
         });
     }
 
@@ -106,10 +122,14 @@ impl<M: Material> Store<M> {
                 Ok(false)
             }
             Ok(Some((contents, (made, certificates)))) => {
+                let same = held.agrees(&contents, &self.material.judged_by());
                 *held = contents;
                 // First the new, then its number: whoever sees the number gets the new.
                 self.current.store(Arc::new(made));
                 let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
+                if !same {
+                    self.judged.send_replace(());
+                }
                 let state = State { certificates, since: now, generation, failure: None };
                 *lock(&self.state) = state.clone();
                 // Whoever is told may want to read the files himself.
@@ -152,7 +172,7 @@ impl<M: Material> Store<M> {
     }
 }
 
-async fn watch<M: Material>(store: Weak<Store<M>>, interval: Duration) {
+async fn look_after<M: Material>(store: Weak<Store<M>>, interval: Duration) {
     loop {
         sleep(interval).await;
         let Some(store) = store.upgrade() else { return };

@@ -13,6 +13,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    sync::watch,
     time::{Instant, sleep, timeout},
 };
 
@@ -195,4 +196,56 @@ async fn a_handshake_holds_up_nobody_else_and_has_a_timeout() {
     disliked.write_u8(255).await.unwrap();
     assert_eq!(rest(&mut disliked).await, "");
     assert_eq!(*errors.lock().unwrap(), ["the handshake with memory failed"; 2]);
+}
+
+/// Says when those that it has accepted are outdated.
+struct Dated(MemoryAccept, watch::Receiver<()>);
+
+impl Accept for Dated {
+    type Io = DuplexStream;
+    type Handshake = <MemoryAccept as Accept>::Handshake;
+
+    async fn accept(&mut self) -> io::Result<(Self::Handshake, Peer)> {
+        self.0.accept().await
+    }
+
+    fn outdated(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut changes = self.1.clone();
+        changes.mark_unchanged();
+        async move { drop(changes.changed().await) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn outdated_connections_end_behind_their_calls_and_new_ones_go_on() {
+    let (accept, at) = memory();
+    let (change, changes) = watch::channel(());
+    let server = Server::new().age_grace(Duration::from_secs(90));
+    let server = start(server, Dated(accept, changes));
+    let (mut idle, mut busy, mut endless) = (dial(&at).await, dial(&at).await, dial(&at).await);
+    ask(&mut idle, &get("/"), "hello").await;
+    busy.write_all(get("/second").as_bytes()).await.unwrap();
+    endless.write_all(get("/minutes").as_bytes()).await.unwrap();
+    let mut h2 = http2(dial(&at).await).await;
+    assert_eq!(body(h2.send_request(request("/")).await.unwrap()).await, "hello");
+    server.connections(4).await;
+
+    // It can happen again, and each time those go that there are.
+    for _ in 0..2 {
+        let begun = Instant::now();
+        change.send_replace(());
+        assert_eq!(rest(&mut idle).await, "");
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        idle = dial(&at).await;
+        ask(&mut idle, &get("/"), "hello").await;
+    }
+    let answer = rest(&mut busy).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("a second"), "{answer}");
+    h2.ready().await.unwrap_err();
+    let begun = Instant::now();
+    assert_eq!(rest(&mut endless).await.matches("tick").count(), 1);
+    assert!((80..=90).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    // The idle one has been idle for too long meanwhile.
+    server.connections(0).await;
+    ask(&mut dial(&at).await, &get("/"), "hello").await;
 }

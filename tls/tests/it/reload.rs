@@ -222,3 +222,55 @@ fn what_is_wrong_at_the_start_is_an_error() {
     let said = "the key in a given text is not that of the certificate in a given text";
     assert_eq!(error.to_string(), said);
 }
+
+#[tokio::test]
+async fn clients_show_their_certificates_again_when_a_server_trusts_others() {
+    for alpn in ["h2", "http/1.1"] {
+        let (authority, other) = (Authority::new("ca"), Authority::new("other"));
+        let (folder, credentials) = in_folder(&numbered(&authority, 1));
+        let ca = folder.path().join("ca.pem");
+        put(&ca, &authority.0.pem());
+        let acceptor = ServerTls::new(credentials)
+            .client_ca(Pem::file(&ca))
+            .interval(Duration::MAX)
+            .acceptor()
+            .unwrap();
+        let handle = acceptor.handle();
+        let (running, address) = serve_tcp(&acceptor).await;
+        let trusting = |authority: &Authority, by: &Authority| {
+            let shown = by.issue(&["spiffe://acme/ann"]).credentials();
+            let tls = ClientTls::new().ca(authority.pem()).alpn([alpn]).credentials(shown);
+            client(&tls.connector().unwrap())
+        };
+        let client = trusting(&authority, &authority);
+        for _ in 0..2 {
+            assert_eq!(get(&client, uri(address, "/identity")).await.unwrap(), "spiffe://acme/ann");
+            // Its own certificate is nothing that a client was judged by.
+            numbered(&authority, 2).put(folder.path());
+            handle.reload().unwrap();
+        }
+        assert_eq!((running.handle.accepted(), handle.state().generation), (1, 2), "{alpn}");
+
+        let (send, receive) = tokio::sync::oneshot::channel::<()>();
+        let mut request = Request::new(StreamBody::new(Once(receive)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri(address, "/until");
+        let mut response = client.send(request).await.unwrap();
+        let begun = response.body_mut().frame().await.unwrap().unwrap().into_data().unwrap();
+        assert_eq!(begun, "begun ");
+
+        put(&ca, &other.0.pem());
+        assert!(handle.reload().unwrap());
+        let refused = async {
+            // The old connection may still take what comes before it has heard.
+            while get(&client, uri(address, "/identity")).await.is_ok() {}
+        };
+        tokio::time::timeout(Duration::from_secs(10), refused).await.unwrap();
+        // What it was let in for goes on to its end, and then it has nothing left.
+        send.send(()).unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ended");
+        wait_for("end of the old connection", || running.handle.connections() == 0).await;
+        let new = trusting(&authority, &other);
+        assert_eq!(get(&new, uri(address, "/identity")).await.unwrap(), "spiffe://acme/ann");
+    }
+}

@@ -64,6 +64,9 @@ impl fmt::Debug for Credentials {
 
 /// Reads `authorization` into the context, as [`Credentials`]: a server's `before`.
 ///
+/// Several are none that can be read, whatever is in them, and one that is no text is an empty one:
+/// whoever looks at them refuses the call.
+///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
 /// use purlin_auth::{Credentials, extract};

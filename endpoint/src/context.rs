@@ -1,5 +1,5 @@
 use crate::{Baggage, Criticality, Identity, Method, Notes, Peer, Reply, RequestId, Trace};
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, marker::PhantomData, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// What is known about a call besides its message: deadline, method, peer, ids, and values.
@@ -43,6 +43,9 @@ struct Node<T: ?Sized> {
     value: T,
 }
 
+/// Stands in front of values that are there no more: others may still have the nodes behind it.
+struct Gone<T>(PhantomData<fn() -> T>);
+
 impl Context {
     /// A context that knows nothing.
     pub const fn new() -> Self {
@@ -56,12 +59,24 @@ impl Context {
         self
     }
 
+    /// Takes away all values of this type.
+    #[must_use]
+    pub fn without<T: Any>(self) -> Self {
+        match self.get::<T>() {
+            Some(_) => self.with(Gone::<T>(PhantomData)),
+            None => self,
+        }
+    }
+
     /// The value of this type that was added last.
     pub fn get<T: Any>(&self) -> Option<&T> {
         let mut next = self.values.as_deref();
         while let Some(node) = next {
             if let Some(value) = node.value.downcast_ref() {
                 return Some(value);
+            }
+            if node.value.is::<Gone<T>>() {
+                return None;
             }
             next = node.next.as_deref();
         }
@@ -276,6 +291,15 @@ mod tests {
         assert_eq!(context.get::<u8>(), Some(&2));
         assert_eq!(context.get::<&str>(), Some(&"text"));
         assert_eq!(context.get::<u16>(), None);
+    }
+
+    #[test]
+    fn what_is_taken_away_is_gone_until_it_is_added_again() {
+        let before = Context::default().with(1_u8).with("text").with(2_u8);
+        let context = before.clone().without::<u8>();
+        assert_eq!((context.get::<u8>(), context.get()), (None, Some(&"text")));
+        assert_eq!(context.with(3_u8).get(), Some(&3_u8));
+        assert_eq!(before.get(), Some(&2_u8));
     }
 
     #[test]

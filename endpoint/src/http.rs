@@ -52,14 +52,15 @@ impl<B> Call for http::Request<B> {
     }
 }
 
-/// Headers whose values are not visible ASCII are not there for a concern.
+/// What a header says that is not visible ASCII is no text for a concern.
 impl Carrier for HeaderMap {
     fn get(&self, name: &str) -> Option<&str> {
         HeaderMap::get(self, name)?.to_str().ok()
     }
 
     fn get_all<'a>(&'a self, name: &str) -> Vec<&'a str> {
-        HeaderMap::get_all(self, name).iter().filter_map(|value| value.to_str().ok()).collect()
+        let values = HeaderMap::get_all(self, name).iter();
+        values.map(|value| value.to_str().unwrap_or_default()).collect()
     }
 
     fn set(&mut self, name: &str, value: &str) {
@@ -140,5 +141,19 @@ impl<B, Err> Classify<http::Response<B>, Err> for ByGrpcStatus {
             }
             None => ByStatus.classify(outcome),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_no_text_still_counts_among_the_others() {
+        let mut headers = HeaderMap::new();
+        headers.append("a", HeaderValue::from_bytes(b"\xff").unwrap());
+        headers.append("a", HeaderValue::from_static("text"));
+        assert_eq!(Carrier::get_all(&headers, "a"), ["", "text"]);
+        assert_eq!(Carrier::get(&headers, "a"), None);
     }
 }

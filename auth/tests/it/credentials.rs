@@ -17,6 +17,22 @@ fn several_credentials_are_none_that_can_be_read() {
 }
 
 #[test]
+fn a_value_that_is_no_text_is_one_of_several_and_is_no_credential_alone() {
+    let no_text = || HeaderValue::from_bytes(b"Bearer \xff").unwrap();
+    for pair in [[ADA, no_text()], [no_text(), ADA], [no_text(), no_text()]] {
+        let mut headers = HeaderMap::new();
+        for value in pair {
+            headers.append("authorization", value);
+        }
+        let context = extract(&headers, Context::new()).unwrap();
+        assert_eq!(context.get::<Credentials>().unwrap().value(), None);
+    }
+    let alone = HeaderMap::from_iter([(http::header::AUTHORIZATION, no_text())]);
+    let context = extract(&alone, Context::new()).unwrap();
+    assert_eq!(context.get::<Credentials>().unwrap().value(), Some(""));
+}
+
+#[test]
 fn credentials_never_show_where_they_are_printed() {
     assert_eq!(format!("{:?}", Credentials::bearer("swordfish")), "Credentials");
 }

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A layer that authenticates puts a [`Principal`] into the context, and nothing else does: what a
-//! caller says of itself in other headers counts for nothing. A call without proof is refused with
+//! caller says of itself in other headers counts for nothing. Where there are several such layers,
+//! the innermost one says who calls, or that it is nobody. A call without proof is refused with
 //! [`Unauthenticated`], one that is not permitted with [`Denied`]. Neither tells the caller why, but
 //! for the words of the standard; the reason is in the error's sources, for the log.
 //!
@@ -39,7 +40,7 @@ mod refusal;
 
 pub use credentials::{Credentials, extract, inject};
 #[cfg(any(feature = "basic", feature = "jwt"))]
-pub use layer::{AuthLayer, Authenticate, Authenticated, Authenticating};
+pub use layer::{AuthLayer, Authenticate, Authenticated, Authenticating, Handle};
 pub use principal::{Principal, Scheme};
 #[cfg(any(feature = "basic", feature = "jwt"))]
 use refusal::quoted;

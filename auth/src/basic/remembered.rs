@@ -3,7 +3,10 @@ use crate::Principal;
 use ring::{hmac, rand::SystemRandom};
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 use tokio::time::Instant;
@@ -16,6 +19,8 @@ pub(crate) struct Remembered {
     period: Duration,
     key: hmac::Key,
     known: Mutex<HashMap<[u8; 32], (Principal, Instant)>>,
+    /// How many there are, for who must not hold up calls by looking.
+    count: AtomicUsize,
 }
 
 impl Remembered {
@@ -25,7 +30,7 @@ impl Remembered {
             return None;
         }
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
-        Some(Self { period, key, known: Mutex::default() })
+        Some(Self { period, key, known: Mutex::default(), count: AtomicUsize::new(0) })
     }
 
     pub(crate) fn get(&self, pair: &Pair, now: Instant) -> Option<Principal> {
@@ -44,6 +49,12 @@ impl Remembered {
         if known.len() < MOST {
             known.insert(digest, (principal, now + self.period));
         }
+        self.count.store(known.len(), Relaxed);
+    }
+
+    /// How many there are, with those whose time is over and whose room nobody has needed.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Relaxed)
     }
 
     fn digest(&self, pair: &Pair) -> [u8; 32] {

@@ -1,7 +1,7 @@
 use super::{Basic, pair::Pair, remembered::Remembered};
 use crate::{Authenticate, Authenticating, Credentials, Principal, Unauthenticated, quoted};
 use futures_util::FutureExt as _;
-use purlin_endpoint::{BoxError, Context};
+use purlin_endpoint::{BoxError, Context, Inspect, quote_json};
 use std::{error, fmt, future::Future, sync::Arc};
 use tokio::time::Instant;
 
@@ -25,6 +25,7 @@ pub trait Users: Send + Sync + 'static {
 ///
 /// Its challenge is `Basic realm="…", charset="UTF-8"`.
 pub struct Verifier<U> {
+    realm: String,
     challenge: String,
     users: U,
     remembered: Option<Remembered>,
@@ -33,7 +34,8 @@ pub struct Verifier<U> {
 impl<U> Verifier<U> {
     pub(crate) fn new(config: &Basic, users: U) -> Self {
         let challenge = format!("Basic realm={}, charset=\"UTF-8\"", quoted(&config.realm));
-        Self { challenge, users, remembered: Remembered::new(config.remembered) }
+        let (realm, remembered) = (config.realm.clone(), Remembered::new(config.remembered));
+        Self { realm, challenge, users, remembered }
     }
 
     fn refuse(&self, why: Refused) -> Unauthenticated {
@@ -65,6 +67,20 @@ impl<U: Users> Authenticate for Verifier<U> {
             }
         };
         Authenticating::Later(verified.boxed())
+    }
+}
+
+/// Shows the realm, and how many passwords are remembered, if any may be.
+impl<U: Send + Sync> Inspect for Verifier<U> {
+    fn name(&self) -> String {
+        "basic".to_owned()
+    }
+
+    fn snapshot(&self) -> String {
+        let mut json = String::from(r#"{"realm":"#);
+        quote_json(&mut json, &self.realm);
+        let remembered = self.remembered.as_ref().map(|known| known.count().to_string());
+        json + r#","remembered":"# + remembered.as_deref().unwrap_or("null") + "}"
     }
 }
 

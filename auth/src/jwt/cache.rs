@@ -3,7 +3,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 /// Remembers a bounded number of tokens that were verified, and what they were found to be.
@@ -14,6 +17,8 @@ use std::{
 pub(crate) struct Cache<V> {
     shards: Box<[Mutex<Generations<V>>]>,
     room: usize,
+    /// How many tokens there are, for who must not hold up calls by looking.
+    count: AtomicUsize,
     secret: RandomState,
 }
 
@@ -36,6 +41,7 @@ impl<V: Clone> Cache<V> {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(empty())).collect(),
             room: tokens.div_ceil(2 * SHARDS),
+            count: AtomicUsize::new(0),
             secret: RandomState::new(),
         }
     }
@@ -48,6 +54,7 @@ impl<V: Clone> Cache<V> {
             return Arc::ptr_eq(&entry.keys, keys).then(|| entry.value.clone());
         }
         let (token, entry) = old.remove_entry(token)?;
+        self.count.fetch_sub(1, Relaxed);
         let value = Arc::ptr_eq(&entry.keys, keys).then(|| entry.value.clone())?;
         self.insert(&mut generations, token, entry);
         Some(value)
@@ -59,9 +66,17 @@ impl<V: Clone> Cache<V> {
 
     fn insert(&self, generations: &mut Generations<V>, token: Box<str>, entry: Entry<V>) {
         if generations.young.len() >= self.room {
-            generations.old = mem::take(&mut generations.young);
+            let forgotten = mem::replace(&mut generations.old, mem::take(&mut generations.young));
+            self.count.fetch_sub(forgotten.len(), Relaxed);
         }
-        generations.young.insert(token, entry);
+        if generations.young.insert(token, entry).is_none() {
+            self.count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many tokens there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Relaxed)
     }
 
     fn shard(&self, token: &str) -> std::sync::MutexGuard<'_, Generations<V>> {
@@ -91,6 +106,7 @@ mod tests {
             .map(|shard| shard.young.len() + shard.old.len())
             .sum();
         assert!((160..=320).contains(&kept), "{kept}");
+        assert_eq!(cache.count(), kept);
     }
 
     #[test]

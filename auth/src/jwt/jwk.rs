@@ -82,7 +82,7 @@ fn usable(jwk: &Jwk) -> Result<Key, BadKey> {
         Some(name) => Some(name.parse::<Algorithm>().map_err(BadKey::Unsupported)?),
         None => None,
     };
-    let key = Key { id: jwk.kid.clone(), algorithm, material: material(jwk)? };
+    let key = Key { id: jwk.kid.clone(), algorithm, material: material(jwk)?, since: None };
     match algorithm {
         Some(algorithm) if !key.fits(algorithm) => {
             Err(BadKey::Invalid("it does not fit its algorithm"))

@@ -7,6 +7,7 @@ use ring::{
     },
 };
 use std::{error, fmt};
+use tokio::time::Instant;
 
 /// A key that tokens are verified with.
 ///
@@ -17,6 +18,8 @@ pub struct Key {
     /// What the key is for, if it says so; else all that its kind can do.
     pub(crate) algorithm: Option<Algorithm>,
     pub(crate) material: Material,
+    /// When it came, if it was fetched.
+    pub(crate) since: Option<Instant>,
 }
 
 impl Key {
@@ -67,7 +70,7 @@ impl Key {
     }
 
     fn of(material: Material) -> Self {
-        Self { id: None, algorithm: None, material }
+        Self { id: None, algorithm: None, material, since: None }
     }
 
     /// Whether tokens of this algorithm can be verified with it.

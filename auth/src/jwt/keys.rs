@@ -1,6 +1,7 @@
 use super::{Algorithm, BadKey, Key, jwk};
 use arc_swap::ArcSwapOption;
 use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
 use std::{fmt, sync::Arc};
 use tokio::time::Instant;
 
@@ -48,6 +49,28 @@ impl KeySet {
         }
     }
 
+    /// Tells when each key came: now, or with an earlier set that had one of its name.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn dated(mut self, before: Option<&Self>, now: Instant) -> Self {
+        for key in &mut self.keys {
+            let known = before.and_then(|it| it.keys.iter().find(|known| known.id == key.id));
+            key.since = known.map_or(Some(now), |known| known.since);
+        }
+        self
+    }
+
+    /// Each key: its name, those of these algorithms that it is for, and for how many seconds it has
+    /// been there, if it was fetched.
+    pub(crate) fn snapshot(&self, algorithms: &[Algorithm]) -> Value {
+        let keys = self.keys.iter().map(|key| {
+            let fitting = algorithms.iter().filter(|algorithm| key.fits(**algorithm));
+            let fitting: Vec<_> = fitting.map(|algorithm| algorithm.as_str()).collect();
+            let age = key.since.map(|since| since.elapsed().as_secs());
+            json!({ "kid": key.id, "algorithms": fitting, "age_s": age })
+        });
+        keys.collect()
+    }
+
     /// Whether tokens that are verified with these keys could be made with them as well.
     #[cfg(feature = "oidc")]
     pub(crate) fn is_secret(&self) -> bool {
@@ -84,6 +107,9 @@ pub(crate) trait Missing: Send + Sync {
     /// Waits until they have been asked for again, and no longer than until then; or does not, as
     /// they are not asked for each time that somebody misses one.
     fn refreshed(&self, until: Option<Instant>) -> BoxFuture<'static, ()>;
+
+    /// How the fetching goes.
+    fn snapshot(&self) -> Value;
 }
 
 impl Keys {
@@ -95,6 +121,11 @@ impl Keys {
     #[cfg(feature = "oidc")]
     pub(crate) fn fetched(current: Arc<ArcSwapOption<KeySet>>, missing: Arc<dyn Missing>) -> Self {
         Self { current, missing: Some(missing) }
+    }
+
+    /// How the fetching goes, if they are fetched.
+    pub(crate) fn fetching(&self) -> Option<Value> {
+        self.missing.as_ref().map(|missing| missing.snapshot())
     }
 
     pub(crate) fn current(&self) -> Option<Arc<KeySet>> {

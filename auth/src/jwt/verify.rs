@@ -10,7 +10,7 @@ use crate::{
 };
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt as _;
-use purlin_endpoint::Context;
+use purlin_endpoint::{Context, Inspect};
 use serde::de::DeserializeOwned;
 use std::{
     fmt,
@@ -45,6 +45,10 @@ use std::{
 /// [`Authenticate::layer`] makes a layer of it. Where a token is missing, its challenge is
 /// `Bearer realm="…"`, and where it is no good, that has `error="invalid_token"`, by
 /// [RFC 6750](https://www.rfc-editor.org/rfc/rfc6750#section-3).
+///
+/// A good token without `sub` is let in and names nobody: the call has its claims and no
+/// [`Principal`], not even one that a layer further out has found, so that rules allow it what they
+/// allow anyone. What the token says of roles and scopes is in its claims.
 pub struct Verifier<T> {
     config: Jwt,
     keys: Keys,
@@ -220,7 +224,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Verifier<T> {
                 let context = context.with(claims);
                 Ok(match principal {
                     Some(principal) => context.with(principal),
-                    None => context,
+                    // Who a layer further out has let in is not whose token this is.
+                    None => context.without::<Principal>(),
                 })
             }
             Err(why) => Err((context, why)),
@@ -258,6 +263,28 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Authenticate for Verifier<T> {
             verifier.enter(context).map_err(|(_, why)| verifier.refuse(why))
         };
         Authenticating::Later(again.boxed())
+    }
+}
+
+/// Shows what is accepted, the keys with their ages, how fetching them goes, and how many tokens are
+/// remembered.
+impl<T: Send + Sync> Inspect for Verifier<T> {
+    fn name(&self) -> String {
+        "jwt".to_owned()
+    }
+
+    fn snapshot(&self) -> String {
+        let Jwt { issuer, any_issuer, audiences, any_audience, algorithms, .. } = &self.config;
+        let names: Vec<_> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
+        serde_json::json!({
+            "issuer": (!any_issuer).then_some(issuer),
+            "audiences": (!any_audience).then_some(audiences),
+            "algorithms": names,
+            "keys": self.keys.current().map(|keys| keys.snapshot(algorithms)),
+            "fetching": self.keys.fetching(),
+            "remembered": self.cache.as_ref().map(Cache::count),
+        })
+        .to_string()
     }
 }
 

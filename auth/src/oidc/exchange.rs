@@ -5,7 +5,7 @@ use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use purlin_endpoint::{Code, Error};
 use purlin_http_client::HttpClient;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::time::Duration;
 
 /// No document of an issuer is longer.
@@ -30,6 +30,17 @@ impl Exchange {
             Some("http") if self.without_tls => Ok(uri),
             _ => Err(unavailable(format!("{uri} is not https"))),
         }
+    }
+
+    /// What an issuer says of itself.
+    pub(crate) async fn discover(&self, issuer: &str) -> Result<Configuration, Error> {
+        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let configuration: Configuration = read(&self.get(&url).await?)?;
+        if configuration.issuer != issuer {
+            let other = configuration.issuer;
+            return Err(unavailable(format!("{url} is the configuration of {other:?}")));
+        }
+        Ok(configuration)
     }
 
     pub(crate) async fn get(&self, uri: &str) -> Result<Response<Bytes>, Error> {
@@ -58,6 +69,15 @@ impl Exchange {
             Err(_) => Err(unavailable(format!("{uri} took longer than {PATIENCE:?}"))),
         }
     }
+}
+
+/// Of an issuer's configuration, what is needed here.
+#[derive(Deserialize)]
+pub(crate) struct Configuration {
+    issuer: String,
+    pub(crate) jwks_uri: String,
+    #[serde(default)]
+    pub(crate) token_endpoint: Option<String>,
 }
 
 /// What an answer says, as JSON.

@@ -3,10 +3,11 @@
 use arc_swap::ArcSwapOption;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use purlin_endpoint::{Backoff, Error};
+use serde_json::{Value, json};
 use std::{
     future::{Future, pending},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -66,6 +67,18 @@ struct Shared<V> {
     wanted: AtomicU64,
     waiting: AtomicUsize,
     last: watch::Sender<Last>,
+    /// For who looks on; calls don't.
+    progress: Mutex<Progress>,
+}
+
+/// How the fetching goes.
+#[derive(Default)]
+struct Progress {
+    /// When it succeeded last.
+    fetched: Option<Instant>,
+    /// How often it has failed since then, and why it did the last time.
+    failures: u32,
+    trouble: Option<String>,
 }
 
 /// What is known of the last fetch that is over.
@@ -91,6 +104,7 @@ impl<V: Send + Sync + 'static> Fresh<V> {
             wanted: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             last: watch::Sender::new(Last::default()),
+            progress: Mutex::default(),
         });
         let task = tokio::spawn(shared.clone().run(fetch, asking.interval, told));
         Self { shared, asking, task }
@@ -98,6 +112,13 @@ impl<V: Send + Sync + 'static> Fresh<V> {
 
     pub(crate) fn current(&self) -> &Arc<ArcSwapOption<V>> {
         &self.shared.current
+    }
+
+    /// How the fetching goes, for an admin page.
+    pub(crate) fn snapshot(&self) -> Value {
+        let Progress { fetched, failures, trouble } = &*self.shared.progress();
+        let age = fetched.map(|at| at.elapsed().as_secs());
+        json!({ "age_s": age, "failures": failures, "trouble": trouble })
     }
 
     /// Waits until there is another value, or a fetch that began after this; and no longer than until
@@ -146,6 +167,11 @@ impl<V> Drop for Waiting<V> {
 }
 
 impl<V> Shared<V> {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // It is written at once, so a panic leaves nothing half-done.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn run(
         self: Arc<Self>,
         mut fetch: impl Fetch<Value = V>,
@@ -180,6 +206,7 @@ impl<V> Shared<V> {
             let mut changed = 0;
             match outcome {
                 Ok(Fetched { value, fresh, good }) => {
+                    *self.progress() = Progress { fetched: Some(now), ..Progress::default() };
                     (next, ends, failures) = (now + fresh, now.checked_add(good), 0);
                     if let Some(value) = value {
                         self.current.store(Some(Arc::new(value)));
@@ -192,6 +219,8 @@ impl<V> Shared<V> {
                     told(&why);
                     next = now + BACKOFF.wait(failures, fastrand::f64());
                     failures = failures.saturating_add(1);
+                    let mut progress = self.progress();
+                    (progress.failures, progress.trouble) = (failures, Some(format!("{why:#}")));
                 }
             }
             self.last.send_modify(|last| {

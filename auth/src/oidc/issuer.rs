@@ -1,5 +1,5 @@
 use super::{
-    exchange::{Exchange, read, unavailable},
+    exchange::{Exchange, unavailable},
     fresh::{Asking, Fetch, Fetched, Fresh},
 };
 use crate::jwt::{KeySet, Keys, Missing};
@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use http::header::CACHE_CONTROL;
 use purlin_endpoint::{Error, Invalid};
 use purlin_http_client::HttpClient;
-use serde::Deserialize;
+use serde_json::Value;
 use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -123,7 +123,7 @@ impl Issuer {
             });
         }
         let asking = Asking { interval: self.interval, patience: PATIENCE };
-        let fetch = FetchKeys { config: self, exchange, jwks: None, last: None };
+        let fetch = FetchKeys { config: self, exchange, jwks: None, last: None, keys: None };
         let fresh = Fresh::start(fetch, asking, told);
         Ok(Keys::fetched(fresh.current().clone(), Arc::new(fresh)))
     }
@@ -136,6 +136,10 @@ impl Missing for Fresh<KeySet> {
     fn refreshed(&self, until: Option<Instant>) -> BoxFuture<'static, ()> {
         Fresh::refreshed(self, until)
     }
+
+    fn snapshot(&self) -> Value {
+        Fresh::snapshot(self)
+    }
 }
 
 struct FetchKeys {
@@ -145,12 +149,8 @@ struct FetchKeys {
     jwks: Option<String>,
     /// The last document: while it is the same, so are the keys.
     last: Option<Bytes>,
-}
-
-#[derive(Deserialize)]
-struct Configuration {
-    issuer: String,
-    jwks_uri: String,
+    /// The keys in it.
+    keys: Option<KeySet>,
 }
 
 impl FetchKeys {
@@ -160,14 +160,7 @@ impl FetchKeys {
         if let Some(known) = known {
             return Ok(known.clone());
         }
-        let issuer = &self.config.issuer;
-        let url = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
-        let configuration: Configuration = read(&self.exchange.get(&url).await?)?;
-        if configuration.issuer != *issuer {
-            let other = configuration.issuer;
-            return Err(unavailable(format!("{url} is the configuration of {other:?}")));
-        }
-        Ok(configuration.jwks_uri)
+        Ok(self.exchange.discover(&self.config.issuer).await?.jwks_uri)
     }
 
     async fn fetch_from(&mut self, url: &str) -> Result<Fetched<KeySet>, Error> {
@@ -182,6 +175,8 @@ impl FetchKeys {
         if keys.is_secret() {
             return Err(unavailable(format!("{url} publishes secrets")));
         }
+        let keys = keys.dated(self.keys.as_ref(), Instant::now());
+        self.keys = Some(keys.clone());
         let fetched = fetched(Some(keys));
         self.last = Some(response.into_body());
         Ok(fetched)

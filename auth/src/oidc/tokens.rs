@@ -11,9 +11,10 @@ use http::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use http_body_util::Full;
-use purlin_endpoint::{Context, Error, Invalid};
+use purlin_endpoint::{Context, Error, Inspect, Invalid};
 use purlin_http_client::HttpClient;
 use serde::Deserialize;
+use serde_json::json;
 use std::{fmt, sync::Arc, time::Duration};
 
 /// How a program gets a token of its own, by
@@ -23,19 +24,37 @@ use std::{fmt, sync::Arc, time::Duration};
 /// is used until its end. The client proves who it is with its secret, by HTTP's basic scheme.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClientCredentials {
-    url: String,
+    place: Place,
     id: String,
     secret: String,
     form: Vec<(String, String)>,
     without_tls: bool,
 }
 
+/// Where a token is had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// At this URL.
+    Endpoint(String),
+    /// Where the configuration of this issuer says.
+    Issuer(String),
+}
+
 impl ClientCredentials {
     /// A client of this id and secret, at an issuer whose token endpoint has this URL.
     pub fn new(url: impl Into<String>, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self::of(Place::Endpoint(url.into()), id.into(), secret.into())
+    }
+
+    /// A client of this id and secret, at the issuer of this name, which is a URL, below which its
+    /// configuration says where its token endpoint is.
+    pub fn at(issuer: impl Into<String>, id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self::of(Place::Issuer(issuer.into()), id.into(), secret.into())
+    }
+
+    fn of(place: Place, id: String, secret: String) -> Self {
         let form = vec![("grant_type".to_owned(), "client_credentials".to_owned())];
-        let (url, id, secret) = (url.into(), id.into(), secret.into());
-        Self { url, id, secret, form, without_tls: false }
+        Self { place, id, secret, form, without_tls: false }
     }
 
     /// Asks for these scopes, separated by spaces.
@@ -70,7 +89,8 @@ impl ClientCredentials {
         told: impl Fn(&Error) + Send + 'static,
     ) -> Result<Tokens, Invalid> {
         let exchange = Exchange { client, without_tls: self.without_tls };
-        if exchange.allowed(&self.url).is_err() {
+        let (Place::Endpoint(url) | Place::Issuer(url)) = &self.place;
+        if exchange.allowed(url).is_err() {
             return Err(Invalid { field: "url", why: "must be a URL with https" });
         }
         if self.id.is_empty() {
@@ -78,14 +98,16 @@ impl ClientCredentials {
         }
         let second = Duration::from_secs(1);
         let asking = Asking { interval: second, patience: 10 * second };
-        Ok(Tokens(Fresh::start(FetchToken { config: self, exchange }, asking, told)))
+        let id = self.id.clone();
+        let fetch = FetchToken { config: self, exchange, url: None };
+        Ok(Tokens { id, fresh: Fresh::start(fetch, asking, told) })
     }
 }
 
 impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientCredentials")
-            .field("url", &self.url)
+            .field("place", &self.place)
             .field("id", &self.id)
             .finish_non_exhaustive()
     }
@@ -96,12 +118,15 @@ impl fmt::Debug for ClientCredentials {
 /// [`Authenticate::layer`] makes a layer for clients of it, which gives each call the token, to be
 /// written by [`inject`](crate::inject). A call that comes while there is none waits, 10 s at most,
 /// and is then refused as `UNAVAILABLE`.
-pub struct Tokens(Fresh<Credentials>);
+pub struct Tokens {
+    id: String,
+    fresh: Fresh<Credentials>,
+}
 
 impl Tokens {
     /// The token as it is now, if there is one.
     pub fn current(&self) -> Option<Credentials> {
-        self.0.current().load().as_deref().cloned()
+        self.fresh.current().load().as_deref().cloned()
     }
 }
 
@@ -110,7 +135,7 @@ impl Authenticate for Tokens {
         if let Some(token) = self.current() {
             return Authenticating::Now(Ok(context.with(token)));
         }
-        let refreshed = self.0.refreshed(context.deadline());
+        let refreshed = self.fresh.refreshed(context.deadline());
         let tokens = self.clone();
         let fetched = async move {
             refreshed.await;
@@ -123,6 +148,18 @@ impl Authenticate for Tokens {
     }
 }
 
+/// Shows the client's id, whether there is a token, and how fetching it goes.
+impl Inspect for Tokens {
+    fn name(&self) -> String {
+        "token".to_owned()
+    }
+
+    fn snapshot(&self) -> String {
+        let (there, fetching) = (self.current().is_some(), self.fresh.snapshot());
+        json!({ "client": self.id, "token": there, "fetching": fetching }).to_string()
+    }
+}
+
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tokens")
@@ -132,6 +169,8 @@ impl fmt::Debug for Tokens {
 struct FetchToken {
     config: ClientCredentials,
     exchange: Exchange,
+    /// Where the token is had, if that was found out.
+    url: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -147,8 +186,18 @@ struct Failure {
 }
 
 impl FetchToken {
-    fn request(&self) -> Result<Request<Full<Bytes>>, Error> {
-        let ClientCredentials { url, id, secret, form, .. } = &self.config;
+    /// Where the token is had.
+    async fn find(&self) -> Result<String, Error> {
+        let issuer = match (&self.config.place, &self.url) {
+            (Place::Endpoint(url), _) | (Place::Issuer(_), Some(url)) => return Ok(url.clone()),
+            (Place::Issuer(issuer), None) => issuer,
+        };
+        let found = self.exchange.discover(issuer).await?.token_endpoint;
+        found.ok_or_else(|| unavailable(format!("{issuer} names no token endpoint")))
+    }
+
+    fn request(&self, url: &str) -> Result<Request<Full<Bytes>>, Error> {
+        let ClientCredentials { id, secret, form, .. } = &self.config;
         let encode = |text: &str| serde_urlencoded::to_string([("", text)]);
         let (id, secret) = (encode(id), encode(secret));
         // Both are form-encoded before they are joined; what was encoded is a pair without a name.
@@ -165,13 +214,9 @@ impl FetchToken {
             .body(Full::from(body))
             .map_err(Error::internal)
     }
-}
 
-impl Fetch for FetchToken {
-    type Value = Credentials;
-
-    async fn fetch(&mut self) -> Result<Fetched<Credentials>, Error> {
-        let response = self.exchange.send(self.request()?).await?;
+    async fn fetch_from(&self, url: &str) -> Result<Fetched<Credentials>, Error> {
+        let response = self.exchange.send(self.request(url)?).await?;
         if response.status() != StatusCode::OK {
             let status = response.status();
             let why = read::<Failure>(&response).map(|failure| failure.error).unwrap_or_default();
@@ -185,5 +230,17 @@ impl Fetch for FetchToken {
         let good = Duration::from_secs(expires_in.unwrap_or(300).clamp(1, 24 * 60 * 60));
         let value = Some(Credentials::bearer(&access_token));
         Ok(Fetched { value, fresh: good * 4 / 5, good })
+    }
+}
+
+impl Fetch for FetchToken {
+    type Value = Credentials;
+
+    async fn fetch(&mut self) -> Result<Fetched<Credentials>, Error> {
+        let url = self.find().await?;
+        let fetched = self.fetch_from(&url).await;
+        // Where none is had, that may be elsewhere now.
+        self.url = fetched.is_ok().then_some(url);
+        fetched
     }
 }

@@ -11,6 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::time::Instant;
 
 type Observe = Arc<dyn Fn(&Context, &Decision) + Send + Sync>;
 
@@ -49,6 +50,7 @@ impl Rbac {
         let loaded = Loaded::new(self.policy)?;
         let shared = Shared {
             loaded: ArcSwap::from_pointee(loaded),
+            generation: AtomicU64::new(0),
             allowed: AtomicU64::new(0),
             denied: AtomicU64::new(0),
             trouble: Mutex::default(),
@@ -102,6 +104,8 @@ pub struct Authorize {
 
 struct Shared {
     loaded: ArcSwap<Loaded>,
+    /// How often the policy was replaced.
+    generation: AtomicU64,
     allowed: AtomicU64,
     denied: AtomicU64,
     /// Why the newest policy is not the one that counts.
@@ -112,12 +116,13 @@ struct Shared {
 struct Loaded {
     policy: Policy,
     table: Table,
+    since: Instant,
 }
 
 impl Loaded {
     fn new(policy: Policy) -> Result<Self, InvalidPolicy> {
         let table = Table::new(&policy)?;
-        Ok(Self { policy, table })
+        Ok(Self { policy, table, since: Instant::now() })
     }
 }
 
@@ -168,6 +173,7 @@ impl Handle {
         let loaded = Loaded::new(policy);
         self.trouble(loaded.as_ref().err().map(ToString::to_string));
         self.0.shared.loaded.store(Arc::new(loaded?));
+        self.0.shared.generation.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -182,7 +188,8 @@ impl Handle {
     }
 }
 
-/// Shows how large the policy is, what it has decided, and why a newer one does not count.
+/// Shows how large the policy is, how often it was replaced and for how long it has counted, what was
+/// decided, and why a newer one does not count.
 impl Inspect for Handle {
     fn name(&self) -> String {
         "rbac".to_owned()
@@ -190,12 +197,15 @@ impl Inspect for Handle {
 
     fn snapshot(&self) -> String {
         let shared = &self.0.shared;
-        let (roles, rules, subjects) = shared.loaded.load().table.size();
+        let loaded = shared.loaded.load();
+        let (roles, rules, subjects) = loaded.table.size();
         let trouble = shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         serde_json::json!({
             "roles": roles,
             "rules": rules,
             "subjects": subjects,
+            "generation": shared.generation.load(Ordering::Relaxed),
+            "age_s": loaded.since.elapsed().as_secs(),
             "dry_run": self.0.dry_run,
             "allowed": shared.allowed.load(Ordering::Relaxed),
             "denied": shared.denied.load(Ordering::Relaxed),

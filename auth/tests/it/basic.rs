@@ -8,7 +8,7 @@ use purlin_auth::{
     basic::{BadUser, Basic, Hashes, Refused, Users, Verifier},
     extract,
 };
-use purlin_endpoint::{BoxError, Challenge, Code, Context, Error};
+use purlin_endpoint::{BoxError, Challenge, Code, Context, Error, Inspect as _};
 use std::{
     sync::{
         Arc,
@@ -209,6 +209,9 @@ async fn a_remembered_password_is_asked_for_again_when_its_time_is_over() {
     tokio::time::advance(Duration::from_secs(10)).await;
     call(&layer, right()).await.unwrap();
     assert_eq!(users.0.load(Relaxed), 5);
+    let shown = layer.handle().snapshot();
+    let counts = r#""accepted":6,"refused":3,"undecided":0"#;
+    assert_eq!(shown, format!(r#"{{{counts},"verifier":{{"realm":"a","remembered":1}}}}"#));
 }
 
 #[test]

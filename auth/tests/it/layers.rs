@@ -1,12 +1,13 @@
 //! The layers among hostile neighbours.
 
-use crate::showing;
+use crate::{call, showing};
 use purlin_auth::{
-    Authenticate as _, Credentials,
+    Authenticate as _, Credentials, Principal, Scheme,
     basic::{Basic, Hashes, Users},
-    jwt::{Algorithm, Jwt, Key, SigningKey},
+    jwt::{Algorithm, Claims, Jwt, Key, SigningKey},
+    rbac::{Policy, Rbac, Role},
 };
-use purlin_endpoint::{BoxError, conformance};
+use purlin_endpoint::{BoxError, Context, Method, conformance};
 
 /// A store whose answer has to be waited for, at no cost.
 struct Waits;
@@ -44,6 +45,35 @@ async fn jwt_is_a_layer_like_any_other() {
     conformance::check(|| showing(Credentials::bearer(&token), layer())).await;
     conformance::check_refusing(layer).await;
     conformance::check_refusing(|| showing(Credentials::bearer("a.b.c"), layer())).await;
+}
+
+#[tokio::test]
+async fn a_token_without_a_subject_names_nobody_whoever_was_let_in_further_out() {
+    static METHOD: Method = Method::unary("a.B", "C");
+    let secret = [7; 32];
+    let jwt = Jwt::new([Algorithm::Hs256], "a", "b").unexpiring();
+    let verifier = jwt.verifier::<serde_json::Value>(Key::secret(&secret).unwrap()).unwrap();
+    let layer = verifier.roles(|_| vec!["root".to_owned()]).layer();
+    let key = SigningKey::secret(Algorithm::Hs256, &secret).unwrap();
+    let seen = async |claims: serde_json::Value| {
+        let outer = Principal::new(Scheme::Basic, "root").roles(["root"]).scopes(["all"]);
+        let token = Credentials::bearer(&key.sign(&claims).unwrap());
+        let context = Context::new().with_method(&METHOD).with(outer).with(token);
+        call(&layer, context).await.unwrap()
+    };
+    let nobody = seen(serde_json::json!({ "iss": "a", "aud": "b", "scope": "all" })).await;
+    assert_eq!(nobody.get::<Principal>(), None);
+    assert_eq!(nobody.get::<Claims<serde_json::Value>>().unwrap()["scope"], "all");
+    let ada = seen(serde_json::json!({ "iss": "a", "aud": "b", "sub": "ada" })).await;
+    assert_eq!(ada.get::<Principal>().unwrap().name(), "ada");
+    assert!(!ada.get::<Principal>().unwrap().has_scope("all"));
+
+    let policy = Policy::new()
+        .role("root", Role::new().allow("**"))
+        .subject("authenticated", ["root"])
+        .subject("basic:root", ["root"]);
+    let rules = Rbac::new(policy).layer().unwrap().handle();
+    assert!(!rules.explain(&nobody).is_allowed() && rules.explain(&ada).is_allowed());
 }
 
 #[tokio::test]

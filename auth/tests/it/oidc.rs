@@ -11,7 +11,7 @@ use purlin_auth::{
     jwt::{Algorithm, Jwt, Keys, Refused, SigningKey, Verifier},
     oidc::{ClientCredentials, Issuer, Tokens},
 };
-use purlin_endpoint::{Code, Context, Error};
+use purlin_endpoint::{Code, Context, Error, Inspect};
 use purlin_http_client::{HttpClient, connect_fn};
 use serde_json::{Value, json};
 use std::{
@@ -421,4 +421,97 @@ async fn what_is_no_bearer_token_is_not_shown() {
         let error = call(&layer, Context::new()).await.err().unwrap();
         assert_eq!(error.code(), Code::Unavailable, "{answer}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_endpoint_is_found_by_discovery_and_again_where_no_token_is_had() {
+    let world = World::new("k1");
+    let configure = |path: &str| {
+        let endpoint = format!("{ISSUER}{path}");
+        let configuration =
+            json!({ "issuer": ISSUER, "jwks_uri": "none", "token_endpoint": endpoint });
+        world.answer("/.well-known/openid-configuration", 200, "", &configuration.to_string());
+    };
+    configure("/token");
+    grant(&world, "first");
+    let client = ClientCredentials::at(ISSUER, "svc", "secret");
+    assert!(client.clone().start(world.client(), |_| ()).is_err(), "it is not asked over TLS");
+    let layer = client.without_tls().start(world.client(), |_| ()).unwrap().layer();
+    let context = call(&layer, Context::new()).await.unwrap();
+    assert_eq!(context.get(), Some(&Credentials::bearer("first")));
+    // sleeps: the clock stands still.
+    tokio::time::sleep(81 * SECOND).await;
+    assert_eq!((world.asked("/.well-known"), world.asked("/token")), (1, 2));
+    world.answer("/token", 404, "", "");
+    configure("/moved");
+    let answer = json!({ "access_token": "moved", "token_type": "Bearer", "expires_in": 100 });
+    world.answer("/moved", 200, "", &answer.to_string());
+    // sleeps: the clock stands still.
+    tokio::time::sleep(90 * SECOND).await;
+    let context = call(&layer, Context::new()).await.unwrap();
+    assert_eq!(context.get(), Some(&Credentials::bearer("moved")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issuer_without_a_token_endpoint_is_said_to_have_none() {
+    let world = World::new("k1");
+    let client = ClientCredentials::at(ISSUER, "svc", "secret").without_tls();
+    let layer = client.start(world.client(), |_| ()).unwrap().layer();
+    let error = call(&layer, Context::new()).await.err().unwrap();
+    assert_eq!(error.code(), Code::Unavailable);
+    let shown = shown(&layer.handle());
+    assert_eq!((&shown["undecided"], &shown["verifier"]["token"]), (&json!(1), &json!(false)));
+    let trouble = shown["verifier"]["fetching"]["trouble"].as_str().unwrap();
+    assert!(trouble.contains("http://issuer names no token endpoint"), "{trouble}");
+}
+
+fn shown(handle: &impl Inspect) -> Value {
+    serde_json::from_str(&handle.snapshot()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_shows_the_keys_with_their_ages_and_how_fetching_goes() {
+    let world = World::new("k1");
+    let keys = issuer().start(world.client(), |_| ()).unwrap();
+    let jwt = Jwt::new([Algorithm::Es256, Algorithm::Rs256], ISSUER, "api").remembered(100);
+    let clock = || SystemTime::UNIX_EPOCH + Duration::from_secs(attacks::NOW);
+    let layer = jwt.verifier::<Value>(keys).unwrap().clock(clock).layer();
+    let handle = layer.handle();
+    assert_eq!(handle.name(), "jwt");
+    let fetching = json!({ "age_s": null, "failures": 0, "trouble": null });
+    let verifier = json!({
+        "issuer": ISSUER, "audiences": ["api"], "algorithms": ["ES256", "RS256"],
+        "keys": null, "fetching": fetching, "remembered": 0,
+    });
+    let nothing = json!({ "accepted": 0, "refused": 0, "undecided": 0, "verifier": verifier });
+    assert_eq!(shown(&handle), nothing);
+
+    call(&layer, token("k1", 600)).await.unwrap();
+    tokio::time::advance(7 * SECOND).await;
+    world.publish("k2");
+    call(&layer, token("k2", 600)).await.unwrap();
+    // Both are published.
+    let [mut both, k1]: [Value; 2] = ["k2", "k1"].map(|kid| jwks(kid).parse().unwrap());
+    both["keys"].as_array_mut().unwrap().push(k1["keys"][0].clone());
+    world.answer("/jwks", 200, "", &both.to_string());
+    tokio::time::advance(3 * SECOND).await;
+    call(&layer, Context::new()).await.err().unwrap();
+    assert_eq!((handle.accepted(), handle.refused(), handle.undecided()), (2, 1, 0));
+    let state = &shown(&handle)["verifier"];
+    assert_eq!(state["keys"], json!([{ "kid": "k2", "algorithms": ["ES256"], "age_s": 3 }]));
+    assert_eq!((&state["fetching"]["age_s"], &state["remembered"]), (&json!(3), &json!(2)));
+
+    // sleeps: the clock stands still.
+    tokio::time::sleep(280 * SECOND).await;
+    let keys = shown(&handle)["verifier"]["keys"].clone();
+    let ages: Vec<_> = keys.as_array().unwrap().iter().map(|key| &key["age_s"]).collect();
+    // What has stayed is as old as it is, and what was away is new again.
+    assert!(ages[0].as_u64() == Some(283) && ages[1].as_u64() < Some(280), "{keys}");
+
+    world.away(true);
+    // sleeps: the clock stands still.
+    tokio::time::sleep(400 * SECOND).await;
+    let fetching = &shown(&handle)["verifier"]["fetching"];
+    assert!(fetching["failures"].as_u64() > Some(1), "{fetching}");
+    assert!(fetching["trouble"].as_str().unwrap().contains("could not connect"), "{fetching}");
 }

@@ -245,6 +245,9 @@ async fn a_dry_run_lets_everything_in_and_tells_what_it_would_refuse() {
     let shown: serde_json::Value = serde_json::from_str(&rbac.handle().snapshot()).unwrap();
     let counted = [&shown["allowed"], &shown["denied"], &shown["dry_run"], &shown["rules"]];
     assert_eq!(serde_json::json!(counted), serde_json::json!([1, 1, true, 1]));
+    rbac.handle().update(Policy::new()).unwrap();
+    let shown: serde_json::Value = serde_json::from_str(&rbac.handle().snapshot()).unwrap();
+    assert_eq!((&shown["generation"], &shown["rules"]), (&1.into(), &0.into()));
 }
 
 #[test]

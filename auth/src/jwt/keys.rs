@@ -66,7 +66,7 @@ impl KeySet {
             let fitting = algorithms.iter().filter(|algorithm| key.fits(**algorithm));
             let fitting: Vec<_> = fitting.map(|algorithm| algorithm.as_str()).collect();
             let age = key.since.map(|since| since.elapsed().as_secs());
-            json!({ "kid": key.id, "algorithms": fitting, "age_s": age })
+            json!({ "key": key.id, "algorithms": fitting, "age_s": age })
         });
         keys.collect()
     }

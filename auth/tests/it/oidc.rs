@@ -498,7 +498,7 @@ async fn a_handle_shows_the_keys_with_their_ages_and_how_fetching_goes() {
     call(&layer, Context::new()).await.err().unwrap();
     assert_eq!((handle.accepted(), handle.refused(), handle.undecided()), (2, 1, 0));
     let state = &shown(&handle)["verifier"];
-    assert_eq!(state["keys"], json!([{ "kid": "k2", "algorithms": ["ES256"], "age_s": 3 }]));
+    assert_eq!(state["keys"], json!([{ "key": "k2", "algorithms": ["ES256"], "age_s": 3 }]));
     assert_eq!((&state["fetching"]["age_s"], &state["remembered"]), (&json!(3), &json!(2)));
 
     // sleeps: the clock stands still.

@@ -7,7 +7,8 @@ use crate::{asked::Asked, world::soak};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Version};
 use purlin_auth::{
-    Credentials, Principal, Scheme,
+    Authenticate as _, Credentials, Principal, Scheme,
+    jwt::{Algorithm, Jwt, Key, SigningKey},
     rbac::{Policy, Rbac, RbacLayer, Role},
 };
 use purlin_endpoint::{Context, Endpoint, Error, Method, Service as _, endpoint_fn};
@@ -330,4 +331,57 @@ async fn only_a_layer_says_who_calls() {
     admin.invoke(claimed, ()).await.unwrap_err();
     let known = Context::new().with_method(&ADMIN).with(Principal::new(Scheme::Basic, "root"));
     admin.invoke(known, ()).await.unwrap();
+}
+
+/// The HTTP status and the gRPC code that a call is answered with that shows these values.
+async fn shown(values: &[&[u8]]) -> (u16, String) {
+    let secret = [7; 32];
+    let jwt = Jwt::new([Algorithm::Hs256], "issuer", "shop").unexpiring();
+    let layer = jwt.verifier::<serde_json::Value>(Key::secret(&secret).unwrap()).unwrap().layer();
+    let list = layer.layer(says(&LIST, None));
+    let encode = |context: &Context, text: String| encode::raw(context, Bytes::from(text));
+    let http = Server::new(list.clone(), decode::no_request, encode)
+        .method(&LIST)
+        .before(|context, head| purlin_auth::extract(&head.headers, context));
+    let grpc = GrpcServer::new()
+        .unary(
+            &LIST,
+            list,
+            |_: Payload| Ok::<_, Error>(()),
+            |text: String| Ok::<_, Error>(Payload { bytes: text.into() }),
+        )
+        .before(|context, metadata| purlin_auth::extract(metadata, context));
+    let key = SigningKey::secret(Algorithm::Hs256, &secret).unwrap();
+    let good = key.sign(&serde_json::json!({ "iss": "issuer", "aud": "shop", "sub": "ann" }));
+    let good = format!("Bearer {}", good.unwrap());
+    let asked = |request: http::request::Builder, body: Bytes| {
+        let values = values.iter().map(|value| match *value {
+            b"good" => HeaderValue::from_str(&good).unwrap(),
+            other => HeaderValue::from_bytes(other).unwrap(),
+        });
+        let request = values.fold(request, |request, value| request.header("authorization", value));
+        request.body(Body::from(body)).unwrap()
+    };
+    let mut http = Router::new().get("/items", http);
+    let response = http.call(asked(Request::get("/items"), Bytes::new())).await.unwrap();
+    let request = Request::post("/shop.Catalog/List")
+        .version(Version::HTTP_2)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    let mut grpc = grpc;
+    let frame = Bytes::from_static(&[0; 5]);
+    let outcome = ask_grpc(&mut grpc, asked(request, frame)).await;
+    (response.status().as_u16(), format!("{outcome:?}"))
+}
+
+#[tokio::test]
+async fn a_good_token_beside_another_value_is_refused_whatever_that_value_is() {
+    let (status, outcome) = shown(&[b"good"]).await;
+    assert_eq!((status, &*outcome), (200, "Ran(\"shop.Catalog/List\")"));
+    for beside in [&b"good"[..], b"", b"Basic YTpi", b"Bearer \xff", b"\xc3\xbc", b"\x80", b"\t"] {
+        for values in [[b"good", beside], [beside, b"good"]] {
+            let (status, outcome) = shown(&values).await;
+            assert!(status == 401 && outcome.contains("16"), "{values:?}: {status} {outcome}");
+        }
+    }
 }

@@ -13,23 +13,23 @@
 //!
 //! | [`Fault`] | consul | etcd | dns | mdns | file | memory |
 //! |---|---|---|---|---|---|---|
-//! | [`Down`](Fault::Down), from the start and later | R, F | R | F | N: silent | - a | - a |
-//! | [`Hang`](Fault::Hang) | R, F | R | F | N: answers are lost | - a | - a |
-//! | [`Reset`](Fault::Reset) | R, F | R | F: truncated by UDP, reset by TCP | N: cut off | - b | - b |
+//! | [`Down`](Fault::Down), from the start and later | R, F | R, F | F | N: silent | - a | - a |
+//! | [`Hang`](Fault::Hang) | R, F | R, F | F | N: answers are lost | - a | - a |
+//! | [`Reset`](Fault::Reset) | R, F | R, F | F: truncated by UDP, reset by TCP | N: cut off | - b | - b |
 //! | [`Errors`](Fault::Errors) | R, F | F | F: SERVFAIL | N: SERVFAIL | T: fields that are none | - a |
-//! | [`Garbage`](Fault::Garbage) | R, F | R | F | N | T: broken off | - a |
+//! | [`Garbage`](Fault::Garbage) | R, F | R, F | F | N | T: broken off | - a |
 //! | [`Empty`](Fault::Empty) | R, F | F | F | N: forged goodbyes | T: as Wiped | T: as Wiped |
-//! | [`Backwards`](Fault::Backwards) | R, F | R: restored | - c | N: late and twice | - c | - c |
-//! | [`Compacted`](Fault::Compacted) | R: a check's time runs out | R | - d | - d | - d | - d |
-//! | [`Flapping`](Fault::Flapping) | R, F | R | F | N | - a | - a |
-//! | [`Wiped`](Fault::Wiped) | R, F | R | F: as Empty | - d | T | T |
-//! | [`Jump`](Fault::Jump) | R, F | R | F | N | T | T |
-//! | a slow subscriber | R | R | F | N | T | T |
+//! | [`Backwards`](Fault::Backwards) | R, F | R: restored, F | - c | N: late and twice | - c | - c |
+//! | [`Compacted`](Fault::Compacted) | R: a check's time runs out | R, F | - d | - d | - d | - d |
+//! | [`Flapping`](Fault::Flapping) | R, F | R, F | F | N | - a | - a |
+//! | [`Wiped`](Fault::Wiped) | R, F | R, F | F: as Empty | - d | T | T |
+//! | [`Jump`](Fault::Jump) | R, F | R, F | F | N | T | T |
+//! | a slow subscriber | R, F | R, F | F | N | T | T |
 //!
 //! a: nothing is between it and who asks. b: it has no connections. c: it counts nothing that is
 //! looked at. d: nobody keeps a past, or data that could be lost.
 //!
-//! Where there is an F for Consul and DNS, [`storms`] tries them in random order too, and this
+//! Where there is an F for Consul, etcd and DNS, [`storms`] tries them in random order too, and this
 //! crate's own tests do so with a registry that is simulated as a whole. What multicast DNS makes of
 //! random losses is tried on what it has heard, which needs no network.
 

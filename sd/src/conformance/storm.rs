@@ -41,8 +41,9 @@ const ME: &str = "127.0.0.9:7009";
 /// One that is always there, so that nobody being there is always a lie.
 const ROCK: &str = "127.0.0.1:7001";
 
-/// Tries random faults. A seed decides everything: there are twenty, or a thousand where
-/// `PURLIN_SOAK` is set in the environment, or the one that `SEED` says.
+/// Tries random faults. A seed decides what happens: there are twenty, or a thousand where
+/// `PURLIN_SOAK` is set in the environment, or the one that `SEED` says. Among those who wait for
+/// the same change, tokio wakes one or the other first, so a seed may have to be tried again.
 ///
 /// # Panics
 ///
@@ -103,6 +104,8 @@ struct Test {
     rng: Rng,
     truth: Arc<Truth>,
     instancer: Instancer,
+    /// It is not looked at until the end.
+    slow: Instancer,
     endpoints: Endpoints<String>,
     registration: Registration,
     /// Who is to come back after everything was lost.
@@ -126,6 +129,7 @@ impl Test {
         Self {
             rng,
             truth,
+            slow: instancer.clone(),
             instancer,
             endpoints,
             registration,
@@ -245,8 +249,11 @@ impl Test {
             self.truth.fault(Some(any::<S>(&mut self.rng)));
             sleep(STEP * self.rng.u32(0..40)).await;
         }
+        let (late, known) = (self.slow.changed().await, self.instancer.snapshot());
+        let last = Arc::ptr_eq(late.instances(), known.instances());
+        assert!(last, "who never looked sees the last: {late:?} is not {known:?}");
         let stopping = Instant::now();
-        drop((self.instancer, self.endpoints));
+        drop((self.instancer, self.slow, self.endpoints));
         let ended = self.registration.deregister().await;
         assert!(ended.is_ok() || bad, "{ended:?}");
         let there = self.truth.now().instances.contains_key(ME);

@@ -24,7 +24,9 @@ pub(super) async fn serve(connection: DuplexStream, store: Arc<Store>) {
         let store = store.clone();
         async move { Ok::<_, Infallible>(answer(store, asked).await) }
     });
-    let server = http2::Builder::new(TokioExecutor::new());
+    let mut server = http2::Builder::new(TokioExecutor::new());
+    // No seed decides what day it is.
+    server.auto_date_header(false);
     // It ends with an error where a fault has ended it.
     let _ = server.serve_connection(TokioIo::new(connection), service).await;
 }

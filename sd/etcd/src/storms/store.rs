@@ -42,7 +42,7 @@ struct Data {
     past: Vec<Change>,
     instances: Instances,
     leases: BTreeMap<i64, Lease>,
-    /// How often all watches were canceled.
+    /// How often all watches were canceled for another reason.
     cancels: u64,
 }
 
@@ -81,7 +81,9 @@ impl Data {
         });
     }
 
+    /// Somebody has written something else, and had the past forgotten before anybody was told.
     fn compact(&mut self) {
+        self.revision += 1;
         self.compacted = self.revision;
         self.past.clear();
     }
@@ -111,13 +113,11 @@ impl Store {
         match fault {
             Some(Fault::Empty) => data.cancels += 1,
             Some(Fault::Backwards) => {
-                data.revision = fastrand::i64(1..=data.revision.max(1));
+                data.revision = fastrand::i64(0..=data.revision);
                 data.compact();
             }
             Some(Fault::Compacted) => {
                 data.compact();
-                // As if all of them had been too slow.
-                data.cancels += 1;
                 data.leases.values_mut().for_each(|lease| lease.ends = Instant::now());
             }
             Some(Fault::Wiped) => {
@@ -152,8 +152,6 @@ impl Store {
         self.truth.told(listed.keys());
         let kvs = listed.values().map(pair).collect();
         if fault == Some(Fault::Compacted) && fastrand::bool() {
-            // Somebody has written something else, before the watch begins.
-            data.revision += 1;
             data.compact();
         }
         RangeResponse { header, kvs }
@@ -202,9 +200,17 @@ impl Store {
     }
 
     pub(super) fn watch(self: Arc<Self>, asked: WatchCreateRequest) -> Watch {
-        let (changed, cancels) = (self.changed.subscribe(), self.data().cancels);
-        let (only, next) = (asked.range_end.is_empty().then_some(asked.key), asked.start_revision);
-        Watch { store: self, changed, cancels, only, next, canceled: false }
+        let data = self.data();
+        let (cancels, from_now) = (data.cancels, data.revision + 1);
+        drop(data);
+        Watch {
+            changed: self.changed.subscribe(),
+            store: self,
+            cancels,
+            only: asked.range_end.is_empty().then_some(asked.key),
+            next: if asked.start_revision == 0 { from_now } else { asked.start_revision },
+            canceled: false,
+        }
     }
 }
 

@@ -40,11 +40,12 @@
 //! Whatever is not allowed is denied, and a rule that denies beats all that allow. A call without a
 //! method, a role that nobody has defined, and an empty policy allow nothing.
 
+mod decision;
 mod layer;
 mod policy;
 mod reload;
 mod table;
 
+pub use decision::Decision;
 pub use layer::{Authorize, Handle, Rbac, RbacLayer};
 pub use policy::{InvalidPolicy, Policy, Role};
-pub use table::Decision;

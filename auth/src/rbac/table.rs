@@ -1,16 +1,16 @@
 //! The rules as a decision needs them: found by the segments of the method's name, not one by one.
 
-use super::{InvalidPolicy, Policy, Role};
+use super::{
+    Decision, InvalidPolicy, Policy,
+    decision::{Rule, Why},
+};
 use crate::{Principal, Scheme};
-use purlin_endpoint::{Context, Method};
+use purlin_endpoint::Context;
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    fmt,
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-/// Where a rule is in the table.
-type RuleId = u32;
 /// Where a role is in the table.
 type RoleId = usize;
 
@@ -21,22 +21,33 @@ const DEEPEST: usize = 64;
 /// A policy that makes sense, compiled.
 #[derive(Debug)]
 pub(super) struct Table {
-    rules: Vec<Arc<Rule>>,
-    /// The rules of each role, with those that it inherits.
-    roles: Vec<Node>,
+    rules: Node,
+    count: usize,
+    /// Each role, with those that it inherits.
+    roles: Vec<RoleSet>,
     names: HashMap<String, RoleId>,
     subjects: Subjects,
 }
 
-#[derive(Debug)]
-struct Rule {
-    role: String,
-    pattern: String,
-}
+/// Some of the roles, a bit for each.
+#[derive(Clone, Debug)]
+struct RoleSet(Box<[u64]>);
 
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` of role `{}`", self.pattern, self.role)
+impl RoleSet {
+    fn none_of(roles: usize) -> Self {
+        Self(vec![0; roles.div_ceil(64)].into())
+    }
+
+    fn add(&mut self, role: RoleId) {
+        self.0[role / 64] |= 1 << (role % 64);
+    }
+
+    fn add_all(&mut self, roles: &Self) {
+        self.0.iter_mut().zip(&roles.0).for_each(|(mine, more)| *mine |= more);
+    }
+
+    fn has(&self, role: RoleId) -> bool {
+        self.0[role / 64] & (1 << (role % 64)) != 0
     }
 }
 
@@ -56,17 +67,28 @@ struct Named {
     by_name: HashMap<String, Vec<RoleId>>,
 }
 
-/// What allows and what denies at one place: the first rule of either kind.
-#[derive(Clone, Copy, Debug, Default)]
-struct Found {
-    allow: Option<RuleId>,
-    deny: Option<RuleId>,
+/// The rules with one pattern, each with its role.
+#[derive(Debug, Default)]
+struct Place {
+    allow: Vec<(RoleId, Arc<Rule>)>,
+    deny: Vec<(RoleId, Arc<Rule>)>,
 }
 
-impl Found {
-    fn add(&mut self, other: Self) {
-        self.allow = self.allow.or(other.allow);
-        self.deny = self.deny.or(other.deny);
+/// What somebody with certain roles calls, and the first rules that are found for it.
+struct Search<'t> {
+    method: &'t str,
+    roles: RoleSet,
+    allow: Option<&'t Arc<Rule>>,
+    deny: Option<&'t Arc<Rule>>,
+}
+
+impl<'t> Search<'t> {
+    fn look(&mut self, place: &'t Place) {
+        let first = |rules: &'t [(RoleId, Arc<Rule>)]| {
+            rules.iter().find(|(role, _)| self.roles.has(*role)).map(|(_, rule)| rule)
+        };
+        self.allow = self.allow.or_else(|| first(&place.allow));
+        self.deny = self.deny.or_else(|| first(&place.deny));
     }
 }
 
@@ -78,36 +100,36 @@ struct Node {
     /// Whatever the next segment is.
     any: Option<Box<Node>>,
     /// By the method's name, where the service's ends here.
-    methods: HashMap<String, Found>,
-    any_method: Found,
+    methods: HashMap<String, Place>,
+    any_method: Place,
     /// Whatever comes, one segment at least; at the root, everything.
-    rest: Found,
+    rest: Place,
 }
 
 impl Node {
-    fn find(&self, service: Option<&str>, method: &str, found: &mut Found) {
+    fn find<'t>(&'t self, service: Option<&str>, search: &mut Search<'t>) {
         let Some(service) = service else {
-            found.add(self.any_method);
-            if let Some(named) = self.methods.get(method) {
-                found.add(*named);
+            search.look(&self.any_method);
+            if let Some(named) = self.methods.get(search.method) {
+                search.look(named);
             }
             return;
         };
-        found.add(self.rest);
+        search.look(&self.rest);
         let (segment, rest) = match service.split_once('.') {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (service, None),
         };
         if let Some(next) = self.next.get(segment) {
-            next.find(rest, method, found);
+            next.find(rest, search);
         }
         if let Some(any) = &self.any {
-            any.find(rest, method, found);
+            any.find(rest, search);
         }
     }
 
     /// The place of a pattern's rules.
-    fn place(&mut self, pattern: &str) -> Result<&mut Found, &'static str> {
+    fn place(&mut self, pattern: &str) -> Result<&mut Place, &'static str> {
         let below = match pattern {
             "**" => Some(""),
             _ => pattern.strip_suffix(".**"),
@@ -159,20 +181,24 @@ impl Table {
         let names: HashMap<_, _> =
             policy.roles.keys().enumerate().map(|(id, name)| (name.clone(), id)).collect();
         let mut table = Self {
-            rules: Vec::new(),
+            rules: Node::default(),
+            count: 0,
             roles: Vec::with_capacity(names.len()),
             names,
             subjects: Subjects::default(),
         };
-        let mut ids = BTreeMap::new();
-        for (name, role) in &policy.roles {
-            ids.insert(name.as_str(), table.number(name, role));
-        }
-        for name in policy.roles.keys() {
-            let mut node = Node::default();
-            let mut way = Way::default();
-            table.gather(policy, &ids, name, &mut way, &mut node)?;
-            table.roles.push(node);
+        for (id, (name, role)) in policy.roles.iter().enumerate() {
+            for pattern in &role.allow {
+                let rule = Arc::new(Rule { role: name.clone(), pattern: pattern.clone() });
+                table.place(&rule)?.allow.push((id, rule));
+            }
+            for pattern in &role.deny {
+                let rule = Arc::new(Rule { role: name.clone(), pattern: pattern.clone() });
+                table.place(&rule)?.deny.push((id, rule));
+            }
+            let mut roles = RoleSet::none_of(policy.roles.len());
+            table.gather(policy, name, &mut Way::default(), &mut roles)?;
+            table.roles.push(roles);
         }
         for (subject, roles) in &policy.subjects {
             let unknown = |role: &String| {
@@ -189,29 +215,20 @@ impl Table {
         Ok(table)
     }
 
-    /// Keeps the rules of a role; the first number of those that allow, and of those that deny.
-    fn number(&mut self, name: &str, role: &Role) -> (RuleId, RuleId) {
-        // Nobody writes four billion rules.
-        let at = |table: &Self| RuleId::try_from(table.rules.len()).unwrap_or(RuleId::MAX);
-        let keep = |table: &mut Self, patterns: &[String]| {
-            let first = at(table);
-            let rule = |pattern: &String| {
-                Arc::new(Rule { role: name.to_owned(), pattern: pattern.clone() })
-            };
-            table.rules.extend(patterns.iter().map(rule));
-            first
-        };
-        (keep(self, &role.allow), keep(self, &role.deny))
+    /// The place of a rule, which counts from now on.
+    fn place(&mut self, rule: &Rule) -> Result<&mut Place, InvalidPolicy> {
+        self.count += 1;
+        let wrong = |why| InvalidPolicy(format!("rule {rule} {why}"));
+        self.rules.place(&rule.pattern).map_err(wrong)
     }
 
-    /// Puts the rules of a role, and of those that it inherits, into a node.
+    /// Puts a role, and those that it inherits, into a set.
     fn gather<'a>(
         &self,
         policy: &'a Policy,
-        ids: &BTreeMap<&str, (RuleId, RuleId)>,
         name: &'a str,
         way: &mut Way<'a>,
-        node: &mut Node,
+        roles: &mut RoleSet,
     ) -> Result<(), InvalidPolicy> {
         if way.path.contains(&name) {
             return Err(InvalidPolicy(format!("role `{name}` inherits itself")));
@@ -219,33 +236,19 @@ impl Table {
         if !way.seen.insert(name) {
             return Ok(());
         }
-        let (Some(role), Some((allow, deny))) = (policy.roles.get(name), ids.get(name)) else {
+        let (Some(role), Some(id)) = (policy.roles.get(name), self.names.get(name)) else {
             let heir = way.path.last().copied().unwrap_or_default();
             let why = format!("role `{heir}` inherits `{name}`, which is not defined");
             return Err(InvalidPolicy(why));
         };
         if way.path.len() > DEEPEST {
-            return Err(InvalidPolicy(format!(
-                "role `{name}` is inherited over more than 64 others"
-            )));
+            let why = format!("role `{name}` is inherited over more than 64 others");
+            return Err(InvalidPolicy(why));
         }
-        let place = |node: &mut Node, pattern: &str, id: RuleId, denies: bool| {
-            let found = node
-                .place(pattern)
-                .map_err(|why| InvalidPolicy(format!("rule `{pattern}` of role `{name}` {why}")))?;
-            let slot = if denies { &mut found.deny } else { &mut found.allow };
-            slot.get_or_insert(id);
-            Ok(())
-        };
-        for (pattern, id) in role.allow.iter().zip(*allow..) {
-            place(node, pattern, id, false)?;
-        }
-        for (pattern, id) in role.deny.iter().zip(*deny..) {
-            place(node, pattern, id, true)?;
-        }
+        roles.add(*id);
         way.path.push(name);
         for inherited in &role.inherits {
-            self.gather(policy, ids, inherited, way, node)?;
+            self.gather(policy, inherited, way, roles)?;
         }
         way.path.pop();
         Ok(())
@@ -253,7 +256,7 @@ impl Table {
 
     /// How many roles, rules and subjects there are.
     pub(super) fn size(&self) -> (usize, usize, usize) {
-        (self.roles.len(), self.rules.len(), self.subjects.count())
+        (self.roles.len(), self.count, self.subjects.count())
     }
 
     /// Decides about a call.
@@ -261,15 +264,14 @@ impl Table {
         let Some(method) = context.method() else {
             return Decision { method: None, why: Why::NoMethod };
         };
-        let mut found = Found::default();
-        self.each_role(context, |role| {
-            self.roles[role].find(Some(method.service()), method.name(), &mut found);
-        });
-        let rule = |id: RuleId| self.rules.get(id as usize).cloned();
-        let why = match found {
-            Found { deny: Some(id), .. } => rule(id).map_or(Why::NoRule, Why::Denied),
-            Found { allow: Some(id), .. } => rule(id).map_or(Why::NoRule, Why::Allowed),
-            Found { .. } => Why::NoRule,
+        let mut roles = RoleSet::none_of(self.roles.len());
+        self.each_role(context, |role| roles.add_all(&self.roles[role]));
+        let mut search = Search { method: method.name(), roles, allow: None, deny: None };
+        self.rules.find(Some(method.service()), &mut search);
+        let why = match search {
+            Search { deny: Some(rule), .. } => Why::Denied(rule.clone()),
+            Search { allow: Some(rule), .. } => Why::Allowed(rule.clone()),
+            Search { .. } => Why::NoRule,
         };
         Decision { method: Some(method), why }
     }
@@ -342,57 +344,5 @@ impl Subjects {
         let whole = whole.iter().filter(|roles| !roles.is_empty()).count();
         let named = [&self.basic, &self.jwt, &self.tls];
         whole + named.iter().map(|named| named.by_name.len()).sum::<usize>()
-    }
-}
-
-/// Whether a call is allowed, and by which rule.
-#[derive(Clone, Debug)]
-pub struct Decision {
-    method: Option<&'static Method>,
-    why: Why,
-}
-
-#[derive(Clone, Debug)]
-enum Why {
-    Allowed(Arc<Rule>),
-    Denied(Arc<Rule>),
-    NoRule,
-    NoMethod,
-}
-
-impl Decision {
-    /// Whether the call is allowed.
-    pub fn is_allowed(&self) -> bool {
-        matches!(self.why, Why::Allowed(_))
-    }
-
-    /// The pattern of the rule that decided, as the policy has it. `None` if there is none.
-    pub fn rule(&self) -> Option<&str> {
-        self.deciding().map(|rule| &*rule.pattern)
-    }
-
-    /// The role whose rule that is. `None` if no rule decided.
-    pub fn role(&self) -> Option<&str> {
-        self.deciding().map(|rule| &*rule.role)
-    }
-
-    fn deciding(&self) -> Option<&Rule> {
-        match &self.why {
-            Why::Allowed(rule) | Why::Denied(rule) => Some(rule),
-            Why::NoRule | Why::NoMethod => None,
-        }
-    }
-}
-
-impl fmt::Display for Decision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(method) = self.method else {
-            return f.write_str("the call has no method that a rule could name");
-        };
-        match &self.why {
-            Why::Allowed(rule) => write!(f, "{rule} allows {method}"),
-            Why::Denied(rule) => write!(f, "{rule} denies {method}"),
-            Why::NoRule | Why::NoMethod => write!(f, "no rule allows {method}"),
-        }
     }
 }

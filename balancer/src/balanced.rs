@@ -124,7 +124,7 @@ impl<E, C> Outstanding<E, C> {
     #[inline]
     fn measure(&self, end: &End<'_>, failed: bool) {
         if let Some(picked) = self.picked {
-            self.seat.load.observe(picked, end.at(picked), failed);
+            self.seat.load.observe(end.took(picked), end.at(picked), failed);
         }
     }
 

@@ -11,6 +11,7 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -123,10 +124,9 @@ impl Load {
         self.latency.micros(self.shared.ticks(now))
     }
 
-    /// A call that began at one instant has ended at another, by the instance's fault or not.
+    /// A call that took so long has ended, by the instance's fault or not.
     #[inline]
-    pub(crate) fn observe(&self, began: Instant, ended: Instant, failed: bool) {
-        let took = ended.saturating_duration_since(began);
+    pub(crate) fn observe(&self, took: Duration, ended: Instant, failed: bool) {
         self.latency.observe(took, failed, self.shared.ticks(ended));
     }
 

@@ -44,6 +44,7 @@ pub trait Classify<Res, Err>: Send + Sync + 'static {
 pub struct ByCode;
 
 impl<Res> Classify<Res, Error> for ByCode {
+    #[inline]
     fn classify(&self, outcome: &Result<Res, Error>) -> Verdict {
         outcome.as_ref().map_or_else(|error| Verdict::of(error.code()), |_| Verdict::OK)
     }

@@ -5,26 +5,39 @@
 //! the call that it was made for (known by when that call started) and forgotten at the next poll,
 //! so that neither another call on this thread nor a pause between two polls can hand on an old one.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 use tokio::time::Instant;
 
 thread_local! {
-    static READING: Cell<Option<(Instant, Instant)>> = const { Cell::new(None) };
+    static READING: Cell<Option<Reading>> = const { Cell::new(None) };
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    /// When the call that it was made for started.
+    started: Instant,
+    ended: Instant,
+    took: Duration,
 }
 
 /// Forgets the reading: a poll begins.
+#[inline]
 pub(crate) fn forget() {
     READING.set(None);
 }
 
-/// The instant at which the call that began at `started` ended.
-pub(crate) fn ended(started: Instant) -> Instant {
+/// When the call that began at `started` ended, and how long it took.
+#[inline]
+pub(crate) fn ended(started: Instant) -> (Instant, Duration) {
     match READING.get() {
-        Some((call, reading)) if call == started => reading,
-        _ => {
-            let now = Instant::now();
-            READING.set(Some((started, now)));
-            now
-        }
+        Some(Reading { started: call, ended, took }) if call == started => (ended, took),
+        _ => read(started),
     }
+}
+
+fn read(started: Instant) -> (Instant, Duration) {
+    let ended = Instant::now();
+    let took = ended.saturating_duration_since(started);
+    READING.set(Some(Reading { started, ended, took }));
+    (ended, took)
 }

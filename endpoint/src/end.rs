@@ -45,19 +45,25 @@ impl<'a> End<'a> {
     /// When the call that [started](crate::Call::started) then has ended.
     ///
     /// All guards of a call share one reading of the clock, which is known by that start.
+    #[inline]
     pub fn at(&self, started: Instant) -> Instant {
-        self.at.unwrap_or_else(|| clock::ended(started))
+        self.at.unwrap_or_else(|| clock::ended(started).0)
     }
 
     /// How long the call that [started](crate::Call::started) then has taken.
+    #[inline]
     pub fn took(&self, started: Instant) -> Duration {
-        self.at(started).saturating_duration_since(started)
+        match self.at {
+            Some(at) => at.saturating_duration_since(started),
+            None => clock::ended(started).1,
+        }
     }
 
     /// What the call that [started](crate::Call::started) then came to, for whoever tells of it.
     ///
     /// That is what its outcome was `answered` to be, unless its stream broke off, it panicked, or
     /// it was given up: then it is cancelled, or late if its deadline has passed.
+    #[inline]
     pub fn verdict(
         &self,
         answered: Verdict,

@@ -175,12 +175,10 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         let within = request.context().notes().enter(|| self.intercept.name());
-        let mut call = match self.intercept.before(&mut request) {
-            Ok(guard) => Intercepting::admitted(guard, request, |request| self.inner.call(request)),
+        match self.intercept.before(&mut request) {
+            Ok(guard) => Intercepting::begun(guard, within, request, |it| self.inner.call(it)),
             Err(refusal) => Intercepting::refused(self.answer.answer(refusal)),
-        };
-        call.armed.within = within;
-        call
+        }
     }
 }
 
@@ -202,9 +200,9 @@ impl<G: Guard<Res, Err>, Res, Err> Armed<G, Res, Err> {
     }
 
     #[inline]
-    fn new(guard: G, request: &impl Call) -> Self {
+    fn new(guard: G, within: Option<Within>, request: &impl Call) -> Self {
         let slot = request.slot().map(|slot| slot.0.clone());
-        Self { guard: Some(guard), slot, panicked: false, within: None, outcome: PhantomData }
+        Self { guard: Some(guard), slot, panicked: false, within, outcome: PhantomData }
     }
 
     /// Does work of the call in its scope, and notes whether it panics.
@@ -326,12 +324,24 @@ impl<F, G: Guard<Res, Err>, Res, Err> Intercepting<F, G, Res, Err> {
     /// gets in, such as where it goes; whoever only decides that is an [`Intercept`].
     #[inline]
     pub fn admitted<Req: Call>(guard: G, request: Req, call: impl FnOnce(Req) -> F) -> Self {
+        Self::begun(guard, None, request, call)
+    }
+
+    #[inline]
+    fn begun<Req: Call>(
+        guard: G,
+        within: Option<Within>,
+        request: Req,
+        call: impl FnOnce(Req) -> F,
+    ) -> Self {
         if G::IDLE {
-            return Self { state: State::Calling { inner: call(request) }, armed: Armed::none() };
+            let mut armed = Armed::none();
+            armed.within = within;
+            return Self { state: State::Calling { inner: call(request) }, armed };
         }
-        let mut this = Self { state: State::Done, armed: Armed::new(guard, &request) };
-        this.state = State::Calling { inner: this.armed.work(|| call(request)) };
-        this
+        // Made in one go: what is filled in later is moved once more by each layer around it.
+        let mut armed = Armed::new(guard, within, &request);
+        Self { state: State::Calling { inner: armed.work(|| call(request)) }, armed }
     }
 
     /// A call that was refused, with this outcome.

@@ -132,7 +132,8 @@ impl Histogram {
     #[inline]
     pub(crate) fn record_duration(&self, took: Duration, seen: Option<Seen>) {
         let Some(bounds) = &self.nanos else { return self.record(took.as_secs_f64()) };
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let nanos = took.as_secs().saturating_mul(1_000_000_000);
+        let nanos = nanos.saturating_add(took.subsec_nanos().into());
         // Most calls are quick, so the first bounds are the likely ones.
         let at = bounds.iter().position(|bound| nanos <= *bound).unwrap_or(bounds.len());
         let Some(cell) = self.cells.get(at) else { return };

@@ -310,15 +310,14 @@ where
 
     #[inline]
     fn end(self, end: End<'_>) {
-        let at = end.at(self.started);
-        let took = at.saturating_duration_since(self.started);
+        let took = end.took(self.started);
         let verdict = end.verdict(self.answered, self.started, self.deadline);
         self.series.active.end();
         let seen = self.trace.as_deref().map(|&(trace, span)| Seen {
             trace,
             span,
             value: took.as_secs_f64(),
-            at,
+            at: end.at(self.started),
         });
         if let Some(histogram) = self.series.outcome(verdict) {
             histogram.record(took, seen);

@@ -1,7 +1,7 @@
 //! Who calls, and may they: chosen by flags, so that a call without any of it is possible too.
 
 use purlin::{
-    Context,
+    Context, Inspect,
     auth::{
         Authenticate, Authenticating,
         basic::{self, Basic, Hashes},
@@ -72,6 +72,25 @@ impl Authenticate for Verifier {
     }
 }
 
+/// Shows what the chosen one knows.
+impl Inspect for Verifier {
+    fn name(&self) -> String {
+        match self {
+            Self::None => "auth".to_owned(),
+            Self::Basic(verifier) => verifier.name(),
+            Self::Jwt(verifier) => verifier.name(),
+        }
+    }
+
+    fn snapshot(&self) -> String {
+        match self {
+            Self::None => "null".to_owned(),
+            Self::Basic(verifier) => verifier.snapshot(),
+            Self::Jwt(verifier) => verifier.snapshot(),
+        }
+    }
+}
+
 impl Auth {
     /// Makes what finds out who calls. Tokens have to be for this audience; an issuer that can't be
     /// reached is logged.
@@ -95,10 +114,7 @@ impl Auth {
                 let algorithms =
                     [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa];
                 let keys = Issuer::new(issuer.as_str());
-                // An issuer is asked over TLS; only one on this machine may do without.
-                let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-                let local = local.iter().any(|origin| issuer.starts_with(origin));
-                let keys = if local { keys.without_tls() } else { keys };
+                let keys = if is_local(issuer) { keys.without_tls() } else { keys };
                 let log = log.clone();
                 let keys = keys.start(HttpClient::new(), move |error| {
                     log.warn("issuer").field("error", &*format!("{error:#}")).send();
@@ -109,6 +125,12 @@ impl Auth {
             }
         }
     }
+}
+
+/// Whether an issuer is on this machine: any other is asked over TLS only.
+pub(crate) fn is_local(issuer: &str) -> bool {
+    let local = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
+    local.iter().any(|origin| issuer.starts_with(origin))
 }
 
 fn named(path: &Path, why: &dyn error::Error) -> String {

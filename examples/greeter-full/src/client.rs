@@ -7,10 +7,13 @@ use greeter::{
     endpoints::{GREETING, GreetingReply, GreetingRequest},
     transport,
 };
-use greeter_full::telemetry::{Telemetry, Traces};
+use greeter_full::{
+    proof,
+    telemetry::{Telemetry, Traces},
+};
 use purlin::{
     BoxEndpoint, Carrier, Context, Endpoint as _, MethodLayer,
-    auth::{self, Credentials},
+    auth::{self, Authenticate as _},
     http_client::{HttpClient, Tcp},
     log::{Format, Level},
     retry::Retry,
@@ -57,12 +60,8 @@ struct Config {
     /// The private key of its own certificate, in a PEM file.
     #[arg(long, env = "GREETER_FULL_TLS_KEY", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Who it is, as NAME:PASSWORD.
-    #[arg(long, env = "GREETER_FULL_USER", conflicts_with = "token", hide_env_values = true)]
-    user: Option<String>,
-    /// A token that shows who it is.
-    #[arg(long, env = "GREETER_FULL_TOKEN", hide_env_values = true)]
-    token: Option<String>,
+    #[command(flatten)]
+    proof: proof::Flags,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
@@ -125,22 +124,15 @@ fn greeting(
         .layer(telemetry.lines.clone())
         .layer(Timeout::new(config.timeout.into()).layer()?)
         .layer(Retry::attempts(3).layer()?)
+        // Each attempt shows the token of its time.
+        .layer(config.proof.proof(&telemetry.log)?.layer())
         // One span for each attempt: this is the one that the server sees.
         .layer(spans);
 
-    let credentials = match (&config.user, &config.token) {
-        (Some(user), _) => {
-            let (name, password) = user.split_once(':').ok_or("--user is not NAME:PASSWORD")?;
-            Some(Credentials::basic(name, password))
-        }
-        (None, token) => token.as_deref().map(Credentials::bearer),
-    };
-    let inject = move |context: &Context, carrier: &mut dyn Carrier| {
+    // What shows who calls is put there by a layer: what nobody put there is not sent.
+    let inject = |context: &Context, carrier: &mut dyn Carrier| {
         greeter_full::telemetry::inject(context, carrier)?;
-        match &credentials {
-            Some(credentials) => auth::inject(&Context::new().with(credentials.clone()), carrier),
-            None => Ok(()),
-        }
+        auth::inject(context, carrier)
     };
     let connector = connector(config)?;
     let scheme = if connector.is_some() { "https" } else { "http" };

@@ -161,10 +161,11 @@ impl Layers {
     }
 
     /// What the page shows of a method, the outermost first.
-    pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 10] {
+    pub(crate) fn inspected(&self) -> [Arc<dyn Inspect>; 11] {
         [
             Arc::new(self.metrics.handle()),
             Arc::new(self.rate.handle()),
+            Arc::new(self.auth.handle()),
             Arc::new(self.rules.handle()),
             Arc::new(self.room.handle()),
             Arc::new(self.timeout.handle()),

@@ -134,11 +134,13 @@ async fn run(config: &Config, matches: &ArgMatches) -> Result<(), Box<dyn Error>
     let grpc = transport::grpc::server(&endpoints, extract, telemetry.lines.uncalled())?;
     let grpc = grpc.health(health.subscribe());
     let server = Server::new();
-    let debug = admin(config, matches, &telemetry, &layers)
-        .component(server.handle())
-        .mount("/livez", health.service())
-        .mount("/readyz", health.service())
-        .service();
+    let admin = admin(config, matches, &telemetry, &layers).component(server.handle());
+    let admin = match &tls {
+        Some(tls) => admin.component(tls.handle()),
+        None => admin,
+    };
+    let debug =
+        admin.mount("/livez", health.service()).mount("/readyz", health.service()).service();
 
     let http_port = bind("--http-addr", &config.http_addr).await?;
     let grpc_port = bind("--grpc-addr", &config.grpc_addr).await?;

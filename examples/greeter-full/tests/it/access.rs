@@ -1,9 +1,9 @@
 //! Who calls, and may they: over TLS, with passwords, tokens and rules.
 
-use crate::world::{Process, client, curl, foreign, front, greeter, json, until};
+use crate::world::{client, curl, foreign, front, greeter, json, until};
 use std::{fs, path::Path, process::Command};
 
-const POLICY: &str = r#"{
+pub(crate) const POLICY: &str = r#"{
     "roles": {"caller": {"allow": ["greeter.Greeter/Greeting"]}},
     "subjects": {"basic:ann": ["caller"], "jwt:svc": ["caller"]}
 }"#;
@@ -48,61 +48,6 @@ fn foreign_a_password_and_a_rule_let_a_caller_in_and_nobody_else() {
     let (ok, said, log) =
         client(&["--transport", "grpc", "--addr", &grpc, "--user", "ann:swordfish"]);
     assert!(ok && said == "Hello, Ann!\n", "{log}");
-}
-
-#[test]
-fn foreign_a_token_of_a_real_issuer_lets_a_caller_in() {
-    let issuer = Process::start(&foreign("PURLIN_OIDC_PROVIDER"), 1, [""; 0]);
-    let issuer = issuer_of(&issuer);
-    let folder = tempfile::tempdir().unwrap();
-    let policy = folder.path().join("policy.json");
-    fs::write(&policy, POLICY).unwrap();
-    let greeter = greeter();
-    let front = front(
-        &greeter,
-        &[
-            "--auth",
-            &format!("jwt:{issuer}"),
-            "--audience",
-            "urn:api",
-            "--policy",
-            policy.to_str().unwrap(),
-        ],
-    );
-    let token = || {
-        let url = format!("{issuer}/token");
-        let (status, said) = curl(&[
-            "--user",
-            "svc:secret",
-            "--data",
-            "grant_type=client_credentials&scope=read",
-            &url,
-        ]);
-        assert_eq!(status, 200, "{said}");
-        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
-        said["access_token"].as_str().unwrap().to_owned()
-    };
-    let (http, grpc) = (front.address("HTTP"), front.address("gRPC"));
-    let ask = |token: &str| {
-        let header = format!("authorization: Bearer {token}");
-        curl(&["--header", &header, &format!("http://{http}/greeting?name=Ann")]).0
-    };
-    assert_eq!(ask("garbage"), 401);
-    let old = token();
-    assert_eq!(ask(&old), 200);
-    // A key that nobody has seen is fetched when a token names it.
-    let (status, _) = curl(&["--request", "POST", &format!("{issuer}/test/rotate")]);
-    assert_eq!(status, 200);
-    let new = token();
-    until("a token of the new key is accepted", || (ask(&new) == 200).then_some(()));
-    assert_eq!(ask(&old), 200, "the old key is still published");
-    let (ok, said, log) = client(&["--transport", "grpc", "--addr", &grpc, "--token", &new]);
-    assert!(ok && said == "Hello, Ann!\n", "{log}");
-}
-
-/// What the issuer said when it was there.
-fn issuer_of(issuer: &Process) -> String {
-    issuer.said[0].strip_prefix("listening ").unwrap().to_owned()
 }
 
 fn openssl(folder: &Path, arguments: &str) {
@@ -178,5 +123,9 @@ fn foreign_a_certificate_says_who_calls() {
     // The rules name the certificate's URI: without it the caller is nobody.
     fs::write(&policy, POLICY).unwrap();
     until("the new rules count", || (curl(&[&with[..], &[&url]].concat()).0 == 403).then_some(()));
-    assert!(json(&format!("http://{}/state.json", front.address("debug"))).is_some());
+    let state = json(&format!("http://{}/state.json", front.address("debug"))).unwrap();
+    let shown =
+        state["components"].as_array().unwrap().iter().find(|it| it["name"] == "tls server");
+    let certificates = &shown.expect("the page shows the certificates")["state"]["certificates"];
+    assert_eq!(certificates[0]["names"][0], "localhost", "{state}");
 }

@@ -35,6 +35,19 @@ impl Process {
     where
         I: IntoIterator<Item: Into<String>>,
     {
+        Self::start_with(program, lines, arguments, [])
+    }
+
+    /// Does so with these variables in its environment.
+    pub(crate) fn start_with<I, const N: usize>(
+        program: &Path,
+        lines: usize,
+        arguments: I,
+        environment: [(&str, &str); N],
+    ) -> Self
+    where
+        I: IntoIterator<Item: Into<String>>,
+    {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(program);
         for (name, _) in env::vars().filter(|(name, _)| name.starts_with("GREETER_")) {
@@ -43,6 +56,7 @@ impl Process {
         command.args(arguments.into_iter().map(Into::into)).current_dir(folder.path());
         // Jaeger would trace itself, to nobody.
         command.env("OTEL_TRACES_SAMPLER", "always_off");
+        command.envs(environment);
         command.stderr(File::create(folder.path().join("stderr")).unwrap());
         command.stdout(if lines > 0 { Stdio::piped() } else { Stdio::null() });
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{}: {e}", program.display()));
@@ -134,14 +148,28 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until it is there.
-pub(crate) fn until<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+/// Whether tests are to run at their long sizes.
+pub(crate) fn soak() -> bool {
+    env::var_os("PURLIN_SOAK").is_some()
+}
+
+/// Waits until it is there, for a minute at most.
+pub(crate) fn until<T>(what: &str, find: impl FnMut() -> Option<T>) -> T {
+    until_within(Duration::from_secs(60), what, find)
+}
+
+/// Waits until it is there, for so long at most.
+pub(crate) fn until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut find: impl FnMut() -> Option<T>,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(found) = find() {
             return found;
         }
-        assert!(begun.elapsed() < Duration::from_secs(60), "{what}: not within a minute");
+        assert!(begun.elapsed() < patience, "{what}: not within {patience:?}");
         // sleeps: another process is waited for, and says nothing when it is there.
         thread::sleep(Duration::from_millis(50));
     }

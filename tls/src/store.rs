@@ -91,7 +91,7 @@ impl<M: Material> Store<M> {
         async move {
             if judged.changed().await.is_err() {
                 // With the store, whatever could change it is gone.
-                pending().await
+                pending::<()>().await;
             }
         }
     }

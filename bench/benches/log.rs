@@ -1,19 +1,16 @@
-//! Nanoseconds and instructions per line, beside what a user would pick instead.
+//! What a line costs, beside what a user would pick instead.
 //!
 //! Run with `cargo bench -p purlin-bench --bench log`.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::hint::black_box;
 use std::io;
-use std::process::Command;
 
 use http::{Request, Response};
 use purlin::log::{Format, LogLayer, Logger, Queue, Sampling};
-use purlin_bench::micro::{Micro, Timed};
-use purlin_bench::table::Table;
+use purlin_bench::Failure;
+use purlin_bench::micro::{Micro, Rows, compare};
 use purlin_endpoint::{ByStatus, Context, Endpoint as _, Method, Peer, endpoint_fn};
-use tokio::runtime::Builder;
 use tower::{Service, ServiceBuilder, ServiceExt as _, service_fn};
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
 use tracing::dispatcher::{Dispatch, set_default};
@@ -21,84 +18,25 @@ use tracing::{Level, info};
 
 static GREETING: Method = Method::unary("greeter.Greeter", "Greeting");
 
-/// The operations that callgrind counts beyond as many that warm up.
-const COUNTED: u64 = 2000;
-
-fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, only, row, times] = &arguments[..]
-        && only == "--only"
-    {
-        return rows(&mut Only { row: row.parse()?, times: times.parse()?, at: 0 });
-    }
-    // `cargo test --all-targets` runs this too, and has no use for timings.
-    if !arguments.iter().any(|argument| argument == "--bench") {
-        return Ok(());
-    }
-    let mut timed = Timed::default();
-    rows(&mut timed)?;
-    let mut table = Table::new(&["row", "ns, 1 thread", "ns, each of 2 threads", "instructions"]);
-    for (at, (name, one, two)) in timed.rows.iter().enumerate() {
-        let [one, two] =
-            [one, two].map(|spread| spread.map_or("–".into(), |spread| format!("{spread:.1}")));
-        table.row([name.clone(), one, two, instructions(at)?]);
-    }
-    println!("{table}");
-    Ok(())
+fn main() -> Result<(), Failure> {
+    let against = [
+        ("tracing-subscriber", "purlin-log, logfmt"),
+        ("no-op HTTP service in a TraceLayer", "no-op HTTP service in a LogLayer, logfmt"),
+        ("Go kit", "purlin-log, logfmt"),
+        ("slog", "purlin-log, logfmt"),
+    ];
+    compare(&Log, "log", &against)
 }
 
-fn rows(micro: &mut impl Micro) -> Result<(), Box<dyn Error>> {
-    lines(micro)?;
-    calls(micro);
-    http_calls(micro);
-    Ok(())
-}
+struct Log;
 
-/// Runs one of the rows.
-struct Only {
-    row: usize,
-    times: u64,
-    /// How many rows came before.
-    at: usize,
-}
-
-impl Micro for Only {
-    fn row<Setup, Op, Out>(&mut self, _: &str, setup: Setup)
-    where
-        Setup: Fn() -> Op + Sync,
-        Op: AsyncFnMut() -> Out,
-    {
-        let this = self.at == self.row;
-        self.at += 1;
-        let Some(runtime) = this.then(|| Builder::new_current_thread().enable_time().build())
-        else {
-            return;
-        };
-        let mut op = setup();
-        runtime.expect("a runtime without I/O").block_on(async {
-            for _ in 0..self.times {
-                black_box(op().await);
-            }
-        });
+impl Rows for Log {
+    fn measure(&self, micro: &mut impl Micro) -> Result<(), Failure> {
+        lines(micro)?;
+        calls(micro);
+        http_calls(micro);
+        Ok(())
     }
-}
-
-/// The instructions of one operation, as callgrind counts them: what a busy machine can't change.
-fn instructions(row: usize) -> Result<String, Box<dyn Error>> {
-    let count = |times: u64| -> Result<Option<f64>, Box<dyn Error>> {
-        let mut valgrind = Command::new("valgrind");
-        valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null"]);
-        valgrind.arg(std::env::current_exe()?).args(["--only", &row.to_string()]);
-        let Ok(output) = valgrind.arg(times.to_string()).output() else { return Ok(None) };
-        let report = String::from_utf8_lossy(&output.stderr).into_owned();
-        let found = report.lines().find_map(|line| line.split_once("Collected : "));
-        Ok(found.and_then(|(_, count)| count.trim().parse().ok()))
-    };
-    // In the difference of two runs, start and end cancel.
-    let (Some(short), Some(long)) = (count(COUNTED)?, count(2 * COUNTED)?) else {
-        return Ok("–".into());
-    };
-    Ok(format!("{:.0}", (long - short) / COUNTED as f64))
 }
 
 /// The line of all rows: a time, a level, a message and these six fields.
@@ -131,7 +69,7 @@ fn fmt() -> Dispatch {
     Dispatch::new(fmt.finish())
 }
 
-fn lines(micro: &mut impl Micro) -> Result<(), Box<dyn Error>> {
+fn lines(micro: &mut impl Micro) -> Result<(), Failure> {
     for format in [Format::Logfmt, Format::Json, Format::Color] {
         let log = Logger::new(format, io::sink());
         micro.row(&format!("purlin-log, {format}"), || async || line(&log));

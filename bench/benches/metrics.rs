@@ -1,4 +1,4 @@
-//! Nanoseconds per measured call, beside what a user would pick instead.
+//! What a measured call costs, beside what a user would pick instead.
 //!
 //! Run with `cargo bench -p purlin-bench --bench metrics`. What a layer costs is the difference to
 //! the row of the same service without it. One reading of the clock is in it; where layers share
@@ -7,13 +7,13 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::hint::black_box;
-use std::sync::Arc;
 
+use axum_prometheus::BaseMetricLayer;
 use http::{Request as HttpRequest, Response};
 use metrics::{Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use purlin_bench::micro::{Micro, Timed};
-use purlin_bench::table::Table;
+use purlin_bench::Failure;
+use purlin_bench::micro::{Micro, Rows, compare};
 use purlin_endpoint::{Context, Error, Method, Request};
 use purlin_metrics::{HttpMetricsLayer, MetricsLayer, Registry};
 use tokio::time::Instant;
@@ -21,22 +21,25 @@ use tower::{Layer, Service, ServiceBuilder, service_fn};
 
 static GREETING: Method = Method::unary("greeter.Greeter", "Greeting");
 
-fn main() {
-    // `cargo test --all-targets` runs this too, and has no use for timings.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
+fn main() -> Result<(), Failure> {
+    let against = [
+        ("exporter-prometheus", "purlin registry: counter and histogram, bound"),
+        ("http: axum-prometheus", "http: metrics"),
+        ("http: as axum's example", "http: metrics"),
+        ("Go kit", "purlin registry: counter, histogram and in-flight, bound"),
+    ];
+    compare(&Metrics, "metrics", &against)
+}
+
+struct Metrics;
+
+impl Rows for Metrics {
+    fn measure(&self, micro: &mut impl Micro) -> Result<(), Failure> {
+        handles(micro);
+        calls(micro);
+        requests(micro);
+        Ok(())
     }
-    let mut timed = Timed::default();
-    handles(&mut timed);
-    calls(&mut timed);
-    requests(&mut timed);
-    let mut table = Table::new(&["row", "ns, 1 thread", "ns, each of 2 threads"]);
-    for (name, one, two) in &timed.rows {
-        let [one, two] =
-            [one, two].map(|spread| spread.map_or("–".into(), |spread| format!("{spread:.1}")));
-        table.row([name.clone(), one, two]);
-    }
-    println!("{table}");
 }
 
 const METADATA: Metadata<'static> = Metadata::new("bench", Level::INFO, None);
@@ -100,6 +103,17 @@ fn handles(micro: &mut impl Micro) {
             histogram.record(black_box(0.001));
         }
     });
+    let in_flight = registry.register_gauge(&key("in_flight"), &METADATA);
+    micro.row("purlin registry: counter, histogram and in-flight, bound", || {
+        let (counter, histogram) = (counter.clone(), histogram.clone());
+        let in_flight = in_flight.clone();
+        async move || {
+            in_flight.increment(black_box(1.0));
+            histogram.record(black_box(0.001));
+            counter.increment(black_box(1));
+            in_flight.decrement(black_box(1.0));
+        }
+    });
 }
 
 /// What axum's own example does for each request.
@@ -151,42 +165,41 @@ where
 
 fn requests(micro: &mut impl Micro) {
     let bare = service_fn(|request: HttpRequest<u64>| {
-        ready(Ok::<_, Infallible>(Response::new(request.into_body())))
+        black_box(request);
+        ready(Ok::<_, Infallible>(Response::new(String::new())))
     });
-    request(micro, "http: no layer", &bare);
+    micro.row("http: no layer", || calling(bare));
     let layer = HttpMetricsLayer::new(Registry::new()).route(|_| Some("/greeting"));
-    request(micro, "http: metrics", &layer.layer(bare));
+    let measured = layer.layer(bare);
+    micro.row("http: metrics", || calling(measured.clone()));
     let Exporter { recorder, handle } = Exporter::new();
-    let recorder = Arc::new(recorder);
-    let example = service_fn(move |request: HttpRequest<u64>| {
-        let (recorder, start) = (recorder.clone(), Instant::now());
-        let answering = bare.clone().call(request);
-        async move {
-            let answer = answering.await;
-            macros(&recorder, start.elapsed().as_secs_f64());
+    let recorder = &recorder;
+    let layer = BaseMetricLayer::new();
+    micro.row("http: axum-prometheus, as it comes", || {
+        // Its layer records by the macros alone: into a recorder of this thread, or a global one.
+        let recording = metrics::set_default_local_recorder(recorder);
+        let (mut call, mut keep) = (calling(layer.layer(bare)), kept(&handle));
+        async move || {
+            let _ = &recording;
+            keep();
+            call().await
+        }
+    });
+    micro.row("http: as axum's example, macros with owned labels", || {
+        let (mut call, mut keep) = (calling(bare), kept(&handle));
+        async move || {
+            let start = Instant::now();
+            let answer = call().await;
+            macros(recorder, start.elapsed().as_secs_f64());
+            keep();
             answer
         }
     });
-    let name = "http: as axum's example, macros with owned labels";
-    let keeper = handle.clone();
-    let kept_up = service_fn(move |request: HttpRequest<u64>| {
-        if request.body().is_multiple_of(u64::from(UPKEEP)) {
-            keeper.run_upkeep();
-        }
-        example.clone().call(request)
-    });
-    request(micro, name, &kept_up);
 }
 
-fn request<S>(micro: &mut impl Micro, name: &str, service: &S)
+fn calling<S>(mut service: S) -> impl AsyncFnMut() -> Option<S::Response>
 where
-    S: Service<HttpRequest<u64>, Response = Response<u64>, Error = Infallible> + Clone + Sync,
+    S: Service<HttpRequest<u64>, Error = Infallible>,
 {
-    micro.row(name, || {
-        let (mut service, mut number) = (service.clone(), 0);
-        async move || {
-            number += 1;
-            service.call(HttpRequest::new(black_box(number))).await
-        }
-    });
+    async move || service.call(HttpRequest::new(black_box(1))).await.ok()
 }

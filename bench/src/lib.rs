@@ -8,6 +8,12 @@
 //! # Ok::<(), &str>(())
 //! ```
 
+pub mod gokit;
 pub mod micro;
 pub mod stats;
 pub mod table;
+
+use std::error::Error;
+
+/// Whatever stops a measurement, said in one line.
+pub type Failure = Box<dyn Error + Send + Sync>;

@@ -1,6 +1,5 @@
 //! Measures servers side by side, each a fresh process, in interleaved rounds.
 
-mod gokit;
 mod h1;
 mod h2load;
 mod idle;
@@ -16,15 +15,12 @@ mod tools;
 mod verify;
 mod wrk;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use purlin_bench::Failure;
 
 use crate::servers::{Face, SERVERS, Server};
-
-/// Whatever stops a measurement, said in one line.
-type Failure = Box<dyn Error + Send + Sync>;
 
 /// Measures Purlin beside what a user would pick instead.
 #[derive(Parser)]

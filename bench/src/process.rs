@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use purlin_bench::gokit;
+
+use crate::Failure;
 use crate::servers::{Face, Server, Start};
-use crate::{Failure, gokit};
 
 /// One tick of `utime` and `stime`: Linux reports them at 100 Hz whatever the kernel's own rate.
 const TICK: Duration = Duration::from_millis(10);
@@ -96,7 +98,7 @@ fn command_line(server: &Server) -> Result<Vec<String>, Failure> {
             words
         }
         Start::GoKit(args) => {
-            let mut words = vec![program(gokit::binary()?)];
+            let mut words = vec![program(gokit::greeter()?)];
             words.extend(args.iter().map(|&arg| arg.to_owned()));
             words.push("127.0.0.1:0".to_owned());
             words

@@ -8,12 +8,14 @@
 mod balancing;
 pub mod chain;
 mod contended;
+mod cost;
 mod counted;
 mod resilience;
 mod rows;
 mod timed;
 
 pub use contended::contended;
+pub use cost::{Rows, compare};
 pub use counted::Counted;
 pub use rows::rows;
 pub use timed::Timed;

@@ -12,6 +12,7 @@ use purlin_endpoint::{
     TraceId,
 };
 use std::{
+    borrow::Cow,
     collections::HashMap,
     convert::Infallible,
     fmt,
@@ -29,22 +30,32 @@ use tokio::time::Instant;
 ///   `panicked`) or it was a 5xx.
 /// - `http.server.active_requests`, with the first two labels.
 ///
-/// A method that no standard knows is `_OTHER`. Paths, agents and headers are never looked at.
+/// Around a client they are `http.client.…`, with `server.address` and `server.port` in both and no
+/// route: see [`client`](Self::client). A method that no standard knows is `_OTHER`. Paths, agents
+/// and headers are never looked at.
 #[derive(Clone, Debug)]
 pub struct HttpMetricsLayer(InterceptLayer<Requests, Observes>);
 
-const NAMES: Names = Names {
+const SERVER: Names = Names {
     duration: semconv::HTTP_SERVER_REQUEST_DURATION,
     active: semconv::HTTP_SERVER_ACTIVE_REQUESTS,
     about_duration: "Duration of HTTP server requests.",
     about_active: "Number of active HTTP server requests.",
 };
 
+const CLIENT: Names = Names {
+    duration: semconv::HTTP_CLIENT_REQUEST_DURATION,
+    active: semconv::HTTP_CLIENT_ACTIVE_REQUESTS,
+    about_duration: "Duration of HTTP client requests.",
+    about_active: "Number of active HTTP client requests.",
+};
+
 /// Those of RFC 9110, PATCH and QUERY, as the conventions have it.
 const METHODS: [&str; 10] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"];
 
-/// More templates than a server is likely to have: beyond them, requests have no route.
+/// More templates than a server is likely to have, or servers than a client is likely to ask:
+/// requests beyond them are counted together.
 const ROUTES: usize = 256;
 /// More statuses than a route is likely to answer with.
 const OUTCOMES: usize = 64;
@@ -56,6 +67,7 @@ impl HttpMetricsLayer {
     pub fn new<R: Recorder + Send + Sync + 'static>(recorder: R) -> Self {
         let options = Options {
             sink: Sink::new(recorder),
+            names: SERVER,
             scheme: "http",
             buckets: Buckets::default(),
             template: Arc::new(|_| None),
@@ -78,6 +90,13 @@ impl HttpMetricsLayer {
     #[must_use]
     pub fn https(self) -> Self {
         self.with(|options| options.scheme = "https")
+    }
+
+    /// Measures the requests that a client makes, by the server in their URI: at most 256 are told
+    /// apart, and all others are `_OTHER`. Every status from 400 on is an error then.
+    #[must_use]
+    pub fn client(self) -> Self {
+        self.with(|options| options.names = CLIENT)
     }
 
     /// Finds the template of a request's path in its extensions, as for axum:
@@ -115,6 +134,7 @@ pub struct Requests {
 #[derive(Clone)]
 struct Options {
     sink: Sink,
+    names: Names,
     scheme: &'static str,
     buckets: Buckets,
     template: Arc<Template>,
@@ -122,13 +142,15 @@ struct Options {
 
 struct PerMethod {
     name: &'static str,
-    active: OnceLock<Arc<Active>>,
-    /// By template; the empty one is that of requests without.
+    /// By template, or by the server that is asked; the empty one is that of requests without, and
+    /// of those for which there is no room.
     routes: RwLock<HashMap<String, Arc<Route>>>,
 }
 
+/// The requests to one place.
 struct Route {
     pairs: Pairs,
+    active: Active,
     /// By status, or by how it ended without one.
     outcomes: Table<Histogram>,
     /// Of statuses for which there is no room.
@@ -137,50 +159,73 @@ struct Route {
 
 impl PerMethod {
     fn new(name: &'static str) -> Self {
-        Self { name, active: OnceLock::new(), routes: RwLock::default() }
+        Self { name, routes: RwLock::default() }
     }
 
-    fn route(&self, template: &str, make: impl FnOnce(&str) -> Route) -> Arc<Route> {
+    fn route(&self, place: &str, make: impl FnOnce(&str) -> Route) -> Arc<Route> {
         let known = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(route) = known.get(template) {
+        if let Some(route) = known.get(place) {
             return route.clone();
         }
-        let template = if known.len() < ROUTES { template } else { "" };
+        let place = if known.len() < ROUTES { place } else { "" };
         drop(known);
         let mut known = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(template.to_owned()).or_insert_with(|| Arc::new(make(template))).clone()
+        known.entry(place.to_owned()).or_insert_with(|| Arc::new(make(place))).clone()
     }
 }
 
 impl Requests {
-    fn pairs(&self, method: &PerMethod) -> Pairs {
-        vec![
-            (semconv::HTTP_REQUEST_METHOD.to_owned(), method.name.to_owned()),
-            (semconv::URL_SCHEME.to_owned(), self.options.scheme.to_owned()),
-        ]
+    fn is_client(&self) -> bool {
+        self.options.names.duration == CLIENT.duration
     }
 
-    fn make(&self, method: &PerMethod, template: &str) -> Route {
-        let mut pairs = self.pairs(method);
-        if !template.is_empty() {
-            pairs.push((semconv::HTTP_ROUTE.to_owned(), template.to_owned()));
+    fn make(&self, method: &PerMethod, place: &str) -> Route {
+        let Options { sink, names, scheme, .. } = &self.options;
+        let method = (semconv::HTTP_REQUEST_METHOD.to_owned(), method.name.to_owned());
+        let scheme = (semconv::URL_SCHEME.to_owned(), (*scheme).to_owned());
+        let mut pairs = vec![method];
+        if self.is_client() {
+            let (address, port) = place.rsplit_once(':').unwrap_or((OTHER, ""));
+            pairs.push((semconv::SERVER_ADDRESS.to_owned(), address.to_owned()));
+            if !port.is_empty() {
+                pairs.push((semconv::SERVER_PORT.to_owned(), port.to_owned()));
+            }
+        } else {
+            pairs.push(scheme);
         }
-        Route { pairs, outcomes: Table::new(OUTCOMES), rest: OnceLock::new() }
+        let active = sink.active(names, &pairs, "{request}");
+        if !self.is_client() && !place.is_empty() {
+            pairs.push((semconv::HTTP_ROUTE.to_owned(), place.to_owned()));
+        }
+        Route { pairs, active, outcomes: Table::new(OUTCOMES), rest: OnceLock::new() }
     }
 
     fn bind(&self, route: &Route, answer: Option<Answer>) -> Histogram {
-        let Options { sink, buckets, .. } = &self.options;
+        let Options { sink, names, buckets, .. } = &self.options;
         let mut pairs = route.pairs.clone();
         if let Some(Answer::Status(status)) = answer {
             pairs.push((semconv::HTTP_RESPONSE_STATUS_CODE.to_owned(), status.to_string()));
         }
+        // What a server was asked wrongly is no error of it, but one of whoever has asked.
+        let least = if self.is_client() { 400 } else { 500 };
         let error = match answer {
-            Some(Answer::Status(status)) if status >= 500 => Some(status.to_string()),
+            Some(Answer::Status(status)) if status >= least => Some(status.to_string()),
             Some(Answer::Without(why)) => Some(why.to_owned()),
             _ => None,
         };
         pairs.extend(error.map(|error| (semconv::ERROR_TYPE.to_owned(), error)));
-        sink.durations(&NAMES, &pairs, buckets)
+        sink.durations(names, &pairs, buckets)
+    }
+
+    /// Where a request belongs: its template, or whom it asks.
+    fn place<'a, B>(&self, request: &'a Request<B>) -> Cow<'a, str> {
+        if !self.is_client() {
+            return (self.options.template)(request.extensions()).unwrap_or_default().into();
+        }
+        let uri = request.uri();
+        let Some(host) = uri.host() else { return "".into() };
+        let usual = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        format!("{host}:{}", uri.port_u16().unwrap_or(usual)).into()
     }
 }
 
@@ -209,16 +254,13 @@ impl<B> Intercept<Request<B>> for Requests {
         let at = METHODS.iter().position(|known| *known == name).unwrap_or(METHODS.len());
         // There is one more than those that are known.
         let method = &self.methods[at];
-        let template = (self.options.template)(request.extensions()).unwrap_or_default();
-        let route = method.route(template, |template| self.make(method, template));
-        let make = || Arc::new(self.options.sink.active(&NAMES, &self.pairs(method), "{request}"));
-        let active = method.active.get_or_init(make).clone();
-        active.begin();
+        let route = method.route(&self.place(request), |place| self.make(method, place));
+        route.active.begin();
         let trace = request.context().trace().filter(|trace| trace.is_sampled());
         let trace = trace.map(|trace| (trace.trace_id(), trace.span_id()));
         let started = request.started();
         let answer = Answer::Without("cancelled");
-        Ok(Requesting { requests: self.clone(), active, route, started, trace, answer })
+        Ok(Requesting { requests: self.clone(), route, started, trace, answer })
     }
 
     fn name(&self) -> &'static str {
@@ -229,7 +271,6 @@ impl<B> Intercept<Request<B>> for Requests {
 /// A request that has not ended yet.
 pub struct Requesting {
     requests: Arc<Requests>,
-    active: Arc<Active>,
     route: Arc<Route>,
     started: Instant,
     trace: Option<(TraceId, SpanId)>,
@@ -245,15 +286,14 @@ impl<B, Err> Guard<Response<B>, Err> for Requesting {
     }
 
     fn end(self, end: End<'_>) {
-        let at = end.at(self.started);
-        let took = at.saturating_duration_since(self.started);
+        let (at, took) = (end.at(self.started), end.took(self.started));
         let answer = match end.how() {
             How::Panicked => Answer::Without("panicked"),
             How::Dropped => Answer::Without("cancelled"),
             How::Streamed(Err(_)) => Answer::Without("error"),
             How::Returned | How::Streamed(Ok(())) => self.answer,
         };
-        self.active.end();
+        self.route.active.end();
         let seen =
             self.trace.map(|(trace, span)| Seen { trace, span, value: took.as_secs_f64(), at });
         let Self { requests, route, .. } = &self;

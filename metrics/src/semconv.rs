@@ -23,6 +23,10 @@ pub const RPC_CLIENT_ACTIVE_REQUESTS: &str = "rpc.client.active_requests";
 pub const HTTP_SERVER_REQUEST_DURATION: &str = "http.server.request.duration";
 /// How many HTTP requests a server works on.
 pub const HTTP_SERVER_ACTIVE_REQUESTS: &str = "http.server.active_requests";
+/// How long a client waited for an HTTP request, in seconds.
+pub const HTTP_CLIENT_REQUEST_DURATION: &str = "http.client.request.duration";
+/// How many HTTP requests a client waits for.
+pub const HTTP_CLIENT_ACTIVE_REQUESTS: &str = "http.client.active_requests";
 
 /// By which RPC system a call came, as in `grpc`.
 pub const RPC_SYSTEM_NAME: &str = "rpc.system.name";
@@ -38,6 +42,10 @@ pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
 /// The template of the path, as in `/users/{id}`.
 pub const HTTP_ROUTE: &str = "http.route";
+/// The host that a client asks, as in `greeter.example`.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// The port that a client asks.
+pub const SERVER_PORT: &str = "server.port";
 /// `http` or `https`.
 pub const URL_SCHEME: &str = "url.scheme";
 

@@ -4,7 +4,10 @@ use crate::counted;
 use ::axum::{Router, body::Body, extract::MatchedPath, routing::get};
 use http::{Request, StatusCode};
 use purlin_metrics::{HttpMetricsLayer, MetricsLayer, Registry};
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    convert::Infallible,
+};
 use tower::{Layer as _, ServiceExt as _};
 
 const DURATION: &str = "http.server.request.duration";
@@ -81,6 +84,46 @@ async fn a_request_without_a_response_says_why() {
         .map(|(labels, ..)| labels.split(',').next().unwrap().to_owned())
         .collect();
     assert_eq!(errors, ["error.type=error", "error.type=cancelled"]);
+}
+
+#[tokio::test]
+async fn a_client_counts_by_the_server_that_it_asks() {
+    let registry = Registry::new();
+    let layer = HttpMetricsLayer::new(registry.clone()).client().route(|_| Some("/never"));
+    let refuses = |_: Request<()>| async {
+        Ok::<_, Infallible>(http::Response::builder().status(404).body(()).unwrap())
+    };
+    let client = layer.layer(tower::service_fn(refuses));
+    for uri in ["http://a.example/1?x", "http://a.example:80/2", "https://a.example/", "/nobody"] {
+        let request = Request::get(uri).body(()).unwrap();
+        client.clone().oneshot(request).await.unwrap();
+    }
+    let of = |server: &str| {
+        format!("error.type=404,http.request.method=GET,http.response.status_code=404,{server}")
+    };
+    let expected: HashMap<_, _> = [
+        (of("server.address=a.example,server.port=80"), 2),
+        (of("server.address=a.example,server.port=443"), 1),
+        (of("server.address=_OTHER"), 1),
+    ]
+    .into();
+    let counted = counted(&registry, "http.client.request.duration");
+    let counted: HashMap<_, _> = counted.into_iter().map(|(labels, n, ..)| (labels, n)).collect();
+    assert_eq!(counted, expected);
+}
+
+#[tokio::test]
+async fn servers_that_a_client_asks_are_told_apart_up_to_a_limit() {
+    let registry = Registry::new();
+    let ok = |_: Request<()>| async { Ok::<_, Infallible>(http::Response::new(())) };
+    let client = HttpMetricsLayer::new(registry.clone()).client().layer(tower::service_fn(ok));
+    for n in 0..1000 {
+        let request = Request::get(format!("http://10.0.{}.{}/", n / 250, n % 250));
+        client.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+    }
+    let counted = counted(&registry, "http.client.request.duration");
+    let others = counted.iter().find(|(labels, ..)| labels.contains("_OTHER")).map(|it| it.1);
+    assert_eq!((counted.len(), others), (257, Some(1000 - 256)));
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ async fn every_name_is_in_the_golden_file_and_nothing_else_is() {
         Ok::<_, Infallible>(Response::builder().status(500).body(()).unwrap())
     };
     http.layer(tower::service_fn(fails)).oneshot(Request::new(())).await.unwrap();
+    let asked = Request::get("http://greeter.example/").body(()).unwrap();
+    let client = HttpMetricsLayer::new(registry.clone()).client();
+    client.layer(tower::service_fn(fails)).oneshot(asked).await.unwrap();
     let file = include_str!("../../semconv.txt").replace(" *\n", "\n");
     let mut golden = file.split("\n\n").skip(1);
     assert_eq!(golden.next(), Some(&*format!("version {}", semconv::VERSION)));

@@ -13,7 +13,8 @@ use std::{
 ///
 /// A rule names methods: `greeter.Greeter/Greeting` is one, `greeter.Greeter/*` is all of a service,
 /// `greeter.*/Get` has any one segment there, `greeter.**` is everything below, `**` is everything.
-/// A role [inherits](Role::inherits) all rules of others.
+/// A role [inherits](Role::inherits) all rules of others. Neither the segments of a service nor the
+/// roles between a role and its heir may be more than 64.
 ///
 /// A subject is `basic:NAME`, `jwt:SUBJECT`, `tls:` with a URI or DNS name of the certificate, any of
 /// these with `*` in place of the name, `authenticated` (who has proved who it is in any way), or

@@ -30,7 +30,7 @@ pub(super) struct Table {
 }
 
 /// Some of the roles, a bit for each.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct RoleSet(Box<[u64]>);
 
 impl RoleSet {

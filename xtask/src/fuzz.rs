@@ -9,6 +9,9 @@ use crate::process;
 /// How long each target runs, in seconds.
 const SECONDS: u32 = 300;
 
+/// An input that takes ten seconds, or two gigabytes with what the sanitizer takes, is a finding.
+const LIMITS: [&str; 2] = ["-timeout=10", "-rss_limit_mb=2048"];
+
 /// Runs each target of `fuzz/` for a bounded time, and counts it; says so where that can't be done.
 pub(crate) fn run(root: &Path, tally: &mut Tally) {
     if let Err(why) = process::output(cargo_fuzz(root).arg("--version")) {
@@ -34,7 +37,7 @@ fn fuzz(root: &Path, target: &str) -> Result<(), String> {
     std::fs::create_dir_all(&found).map_err(|error| error.to_string())?;
     let mut command = cargo_fuzz(root);
     command.args(["run", target]).arg(found).arg(root.join("hostile/corpus").join(target));
-    command.args(["--", &format!("-max_total_time={SECONDS}")]);
+    command.args(["--", &format!("-max_total_time={SECONDS}")]).args(LIMITS);
     process::run(&mut command)
 }
 

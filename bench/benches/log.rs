@@ -31,6 +31,8 @@ fn main() -> Result<(), Failure> {
 struct Log;
 
 impl Rows for Log {
+    const STEADY: bool = true;
+
     fn measure(&self, micro: &mut impl Micro) -> Result<(), Failure> {
         lines(micro)?;
         calls(micro);

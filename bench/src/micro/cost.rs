@@ -16,6 +16,9 @@ const COUNTED: u64 = 2000;
 
 /// Rows that are measured by time and, one by one, under valgrind.
 pub trait Rows {
+    /// Whether every start takes as many instructions, so that those of the rows can be told.
+    const STEADY: bool;
+
     /// Measures all of them, each time in the same order.
     ///
     /// # Errors
@@ -31,7 +34,7 @@ pub trait Rows {
 /// # Errors
 ///
 /// What keeps a row from being set up. What keeps Go kit's rows from it is said in the table.
-pub fn compare(rows: &impl Rows, go: &str, against: &[(&str, &str)]) -> Result<(), Failure> {
+pub fn compare<R: Rows>(rows: &R, go: &str, against: &[(&str, &str)]) -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().collect();
     if let [_, only, row, times] = &arguments[..]
         && only == "--only"
@@ -44,14 +47,14 @@ pub fn compare(rows: &impl Rows, go: &str, against: &[(&str, &str)]) -> Result<(
     }
     let mut timed = Timed::default();
     rows.measure(&mut timed)?;
-    println!("{}", table(&timed, gokit::costs(go), against)?);
+    println!("{}", table::<R>(&timed, gokit::costs(go), against)?);
     Ok(())
 }
 
 const HEADER: [&str; 6] =
     ["row", "ns, 1 thread", "ns, each of 2 threads", "× ours", "instructions", "allocations"];
 
-fn table(
+fn table<R: Rows>(
     timed: &Timed,
     costs: Result<Vec<gokit::Cost>, Failure>,
     against: &[(&str, &str)],
@@ -65,12 +68,13 @@ fn table(
     let mut table = Table::new(&HEADER);
     for (at, (name, one, two)) in timed.rows.iter().enumerate() {
         let callgrind = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+        let instructions = if R::STEADY { counted(at, &callgrind, "Collected : ")? } else { None };
         table.row([
             name.clone(),
             shown(*one, 1),
             shown(*two, 1),
             shown(one.and_then(|one| ratio(name, one)), 2),
-            shown(counted(at, &callgrind, "Collected : ")?, 0),
+            shown(instructions, 0),
             shown(counted(at, &["--undef-value-errors=no"], "heap usage: ")?, 1),
         ]);
     }

@@ -41,8 +41,9 @@
 //! # When it ends
 //!
 //! One that is taken back, or dropped, says goodbye, and is gone a second later, the time that RFC
-//! 6762 gives a goodbye. One that is killed, or whose goodbye is lost, is gone when it has not
-//! answered for two rounds in a row: within 12 s, or three times the [interval](Mdns::interval).
+//! 6762 gives a goodbye. One that is killed, or whose goodbye is lost or comes in the moment in which
+//! everybody is asked anew, is gone when it has not answered for two rounds in a row: within 12 s, or
+//! three times the [interval](Mdns::interval).
 //! Those who all fall silent in one round are gone at once, so if nobody is left, that is an empty
 //! answer: a network that is down looks like that, and it is
 //! [held back](purlin_sd::Discovery::empty) as from any registry.

@@ -60,17 +60,22 @@ async fn who_is_killed_or_whose_goodbye_is_lost_is_gone_within_three_rounds() {
 }
 
 #[tokio::test]
-async fn a_goodbye_is_heard_whenever_it_comes() {
+async fn a_goodbye_is_heard_in_whatever_part_of_a_round_it_comes() {
     let bridge = Bridge::start();
     let mut instancer = follow(&look(&bridge).interval(SECOND), "s");
     // Rounds are a second long, and so is a goodbye.
+    let mut missed = 0;
     for _ in 0..4 {
         let registration = register(&bridge, "a", 7001);
         sees(&mut instancer, &["a"]).await;
         registration.deregister().await.unwrap();
         let took = sees(&mut instancer, &[]).await;
-        assert!(took <= 3 * SECOND / 2, "{took:?}");
+        missed += u32::from(took > 3 * SECOND / 2);
+        assert!(took <= 7 * SECOND / 2, "{took:?}");
     }
+    // One that comes in the very moment in which everybody is asked anew is as good as lost, and two
+    // do not.
+    assert!(missed <= 1, "{missed} goodbyes were missed");
 }
 
 #[tokio::test]

@@ -68,6 +68,11 @@ impl Registered {
         })
     }
 
+    /// Whether other processes look there.
+    pub fn is_found_by_others(&self) -> bool {
+        !matches!(self, Self::Memory(_))
+    }
+
     /// Registers what listens there, until it is taken back.
     ///
     /// # Errors

@@ -33,15 +33,16 @@ use tokio::net::TcpListener;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Config {
-    /// Where HTTP is served.
-    #[arg(long, env = "GREETER_HTTP_ADDR", default_value = "127.0.0.1:9110")]
-    http_addr: String,
-    /// Where gRPC is served.
-    #[arg(long, env = "GREETER_GRPC_ADDR", default_value = "127.0.0.1:9120")]
-    grpc_addr: String,
-    /// Where /livez, /readyz and /metrics are served. Others should not reach it.
-    #[arg(long, env = "GREETER_DEBUG_ADDR", default_value = "127.0.0.1:9100")]
-    debug_addr: String,
+    /// Where HTTP is served: at 127.0.0.1:9110, unless that is taken and a registry says where else.
+    #[arg(long, env = "GREETER_HTTP_ADDR")]
+    http_addr: Option<String>,
+    /// Where gRPC is served: at 127.0.0.1:9120, with the same exception.
+    #[arg(long, env = "GREETER_GRPC_ADDR")]
+    grpc_addr: Option<String>,
+    /// Where /livez, /readyz and /metrics are served: at 127.0.0.1:9100, with the same exception.
+    /// Others should not reach it.
+    #[arg(long, env = "GREETER_DEBUG_ADDR")]
+    debug_addr: Option<String>,
     /// Where it registers: memory, mdns, file:PATH, consul://HOST:PORT or etcd://HOST:PORT.
     #[arg(long, env = "GREETER_REGISTRY", default_value = "memory")]
     registry: Registered,
@@ -99,9 +100,9 @@ async fn run(config: &Config) -> Result<(), Box<dyn Error>> {
     let debug = Router::new().get("/metrics", Scrape::new(registry)).fallback(health.service());
 
     // Every port is bound before anything is served, so that a taken one stops the start.
-    let http_port = bind("--http-addr", &config.http_addr).await?;
-    let grpc_port = bind("--grpc-addr", &config.grpc_addr).await?;
-    let debug_port = bind("--debug-addr", &config.debug_addr).await?;
+    let http_port = config.bind("--http-addr", &config.http_addr, 9110).await?;
+    let grpc_port = config.bind("--grpc-addr", &config.grpc_addr, 9120).await?;
+    let debug_port = config.bind("--debug-addr", &config.debug_addr, 9100).await?;
     let ports = (http_port.local_addr()?, grpc_port.local_addr()?, debug_port.local_addr()?);
 
     // Nobody is sent here before it listens.
@@ -147,8 +148,30 @@ fn serving(log: &Logger, drain: Duration) -> Server {
         .on_error(move |error| log.debug("connection").field("error", &*error.to_string()).send())
 }
 
-async fn bind(flag: &str, address: &str) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|error| format!("{flag} {address}: {error}"))
+impl Config {
+    /// Listens at the address that was given, or at the usual port.
+    ///
+    /// Who is found by a registry need not be at the usual port: a second one on the same machine
+    /// takes another.
+    async fn bind(
+        &self,
+        flag: &str,
+        given: &Option<String>,
+        usual: u16,
+    ) -> Result<TcpListener, String> {
+        let address = given.clone().unwrap_or_else(|| format!("127.0.0.1:{usual}"));
+        let bound = match TcpListener::bind(&address).await {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && given.is_none()
+                    && self.registry.is_found_by_others() =>
+            {
+                TcpListener::bind("127.0.0.1:0").await
+            }
+            bound => bound,
+        };
+        bound.map_err(|error| format!("{flag} {address}: {error}"))
+    }
 }
 
 /// Says what is listening, and how to call it.

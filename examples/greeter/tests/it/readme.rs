@@ -40,6 +40,28 @@ fn foreign_clients_see_what_the_readme_shows() {
         runs += 1;
     }
     assert_eq!(runs, 5, "every line of the README ran");
+    a_second_one_takes_other_ports_where_a_registry_says_which(&announced);
+}
+
+/// While the usual ports are taken.
+fn a_second_one_takes_other_ports_where_a_registry_says_which(usual: &[String]) {
+    let alone = command().output().unwrap();
+    let said = String::from_utf8(alone.stderr).unwrap();
+    assert!(said.starts_with("greeter: --http-addr 127.0.0.1:9110: "), "{said}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let registry = format!("file:{}", folder.path().join("greeters.json").display());
+    let mut second = command();
+    second.args(["--registry", &registry]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut second = Killed(second.spawn().unwrap());
+    let out = BufReader::new(second.0.stdout.take().unwrap());
+    let announced: Vec<String> = out.lines().take(3).map_while(Result::ok).collect();
+    assert_eq!(announced.len(), 3);
+    assert!(announced.iter().all(|line| !usual.contains(line)), "{announced:?}");
+    let lines = BufReader::new(second.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.filter(|line| line.contains("msg=registered")).take(2).count(), 2);
+    let answer = client().args(["--registry", &registry]).output().unwrap();
+    assert_eq!(String::from_utf8(answer.stdout).unwrap(), "Hello, Ann!\n");
 }
 
 /// The line with the paths of the programs that the test command has installed or built.
